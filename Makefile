@@ -1,0 +1,67 @@
+# porogauge: `make demo` and `make test` set up whatever they need.
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := build/stamps
+
+# A Python without ensurepip cannot make the environment before system packages are there.
+VENV_NEEDS := $(shell $(PYTHON) -c "import ensurepip, venv" 2>/dev/null || echo $(STAMPS)/tools)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-all image demo test lint format clean distclean
+
+help:  ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup  ## run a roll with defects on the emulated board, live in the terminal
+	@$(BIN)/porogauge demo $(ARGS)
+
+test: setup lint  ## check style and run every test (about 10 minutes on 2 cores)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+lint: $(STAMPS)/packages  ## check style only
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
+
+format: $(STAMPS)/packages  ## put the source into the house style
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+setup:  ## get everything the other targets need; quick when it is there
+	@$(MAKE) --no-print-directory -j4 setup-all
+
+setup-all: $(STAMPS)/packages $(STAMPS)/accelerator image
+
+image: $(STAMPS)/tools  ## build the MicroPython images (RP2040 and 32-bit unix)
+	@$(PYTHON) boards/image.py
+
+clean:  ## delete what was made here
+	@rm -rf build .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+distclean: clean  ## and the environment, and the cache of sources and images
+	@rm -rf $(VENV) porogauge.egg-info "$${XDG_CACHE_HOME:-$$HOME/.cache}/porogauge"
+
+# -- the steps of setup, each done once ----------------------------------------------------------
+
+$(STAMPS)/python: Makefile
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+	    echo "[set-up] $(PYTHON) is not Python 3.11 or later; name one: make PYTHON=python3.12 ..."; \
+	    exit 1; }
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/tools: boards/builder/toolchain.py | $(STAMPS)/python
+	@$(PYTHON) boards/image.py tools
+	@touch $@
+
+$(STAMPS)/packages: pyproject.toml | $(STAMPS)/python $(VENV_NEEDS)
+	@echo "[set-up] Python packages into $(VENV), about 30 s"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(STAMPS)/accelerator: hil_tests/accelerate.py $(STAMPS)/packages $(STAMPS)/tools
+	@$(BIN)/python hil_tests/accelerate.py
+	@touch $@

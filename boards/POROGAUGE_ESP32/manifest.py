@@ -1,0 +1,7 @@
+"""What is frozen into an ESP32 image; paths are relative to this folder."""
+
+include("$(PORT_DIR)/boards/manifest.py")  # the port's own: file system, asyncio, network
+
+package("gauge", base_path="../../firmware")
+module("board.py")
+freeze(".", "main.py")

@@ -1,0 +1,11 @@
+// porogauge on a Raspberry Pi Pico: RP2040, 2 MiB of flash.
+
+#define MICROPY_HW_BOARD_NAME               "porogauge RP2040"
+#define MICROPY_HW_USB_PRODUCT_FS_STRING    "porogauge"
+
+// Flash map: firmware in the first 640 KiB, file system (352 blocks of 4096) from 0xA0000 on,
+// as on the stock Pico, so that files survive a change between the two images.
+#define MICROPY_HW_FLASH_STORAGE_BYTES      (1408 * 1024)
+
+// Room for several record frames, so that a write of one seldom meets a full buffer.
+#define CFG_TUD_CDC_TX_BUFSIZE              (2048)

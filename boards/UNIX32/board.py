@@ -1,0 +1,63 @@
+"""The unix port as a board of the bench: the RP2040's wiring and limits, served over a pipe.
+
+The names are those of boards/POROGAUGE_RP2040/board.py, so that firmware and bench find the same
+ones; pins and identities of peripherals are kept for the bench, which plugs in its sensors there.
+Memory is not scarce here, but the sizes are the RP2040's, so that what overflows there does here.
+"""
+
+NAME = "UNIX32"
+
+# I2C: AD7746 and SHT4x on one bus
+I2C_ID = 0
+PIN_I2C_SDA = 4
+PIN_I2C_SCL = 5
+I2C_HZ = 400_000
+I2C_TIMEOUT_US = 2_000  # for one transfer; the longest one used takes 0.3 ms
+
+CAP_ADDRESS = 0x48
+CAP_CHANNEL = 1  # CIN1; 2 is CIN2 (AD7746 only)
+CAP_EXCITATION = "A"  # EXCA or EXCB drives the electrode
+PIN_READY = 6  # AD7746 /RDY, low when a conversion has ended
+
+CLIMATE_ADDRESS = 0x44  # SHT4x-AD1B; -BD1B 0x45, -CD1B 0x46
+
+# Laser displacement sensors A (above the web) and B (below)
+LASER_A_UART = 0
+PIN_LASER_A_TX = 0
+PIN_LASER_A_RX = 1
+LASER_B_UART = 1
+PIN_LASER_B_TX = 8
+PIN_LASER_B_RX = 9
+LASER_BAUD = 921_600
+LASER_RING = 4096  # bytes, a power of two: 340 ms of one laser at 4 kHz
+
+# Web encoder, counted on both edges of A
+PIN_ENCODER_A = 10
+PIN_ENCODER_B = 11
+ENCODER_MACHINE = 4
+ENCODER_HZ = 1_000_000
+
+# Outputs, active high
+PIN_GOOD = 12  # reject relay: energised while the film is good
+PIN_MARKER = 13
+PIN_HEARTBEAT = 14
+PIN_LED = None
+
+# Inputs: contacts or open collectors to ground
+PIN_STANDARDISE = 16
+PIN_ACKNOWLEDGE = 17
+PIN_SERVICE = 22  # active while the board starts: the gauge does not run, the REPL does
+INPUT_ACTIVE = 0  # electrical level of an active input
+
+# Second link, beside the one that stands for USB
+LINK_UART = "pipe"  # None: no UART link
+PIN_LINK_TX = 20
+PIN_LINK_RX = 21
+LINK_BAUD = 921_600
+LINK_TX_MACHINE = 0
+LINK_RX_MACHINE = 1
+LINK_UART_RING = 1024  # bytes of each of its two rings, a power of two
+
+LINK_RING_BYTES = 96 * 1024  # memory for records that the host has not yet acknowledged
+
+WATCHDOG_MS = 3_000
