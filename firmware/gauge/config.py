@@ -25,13 +25,14 @@ _HEAD = (
     ("calibration_id", 0, _BIG),  # first 30 bits of the calibration's hash
     ("laser_model", 0, 15),  # index into drivers.optoncdt.MODELS, both lasers
     ("laser_rate_hz", 250, 10_000),
+    ("laser_sync", 0, 2),  # 0 own clocks, 1 A master and B slave, 2 the same, alternating
     ("a_latency_us", 0, 20_000),  # from the taking of a distance to its last byte's arrival
     ("b_latency_us", 0, 20_000),
     ("cap_rate", 0, 7),  # AD7746 CAPF code; 0 is 11.0 ms
     ("capdac_code", 0, 127),  # fixed: the same for reference and measurement
     ("capdac_af", 0, 1 << 25),  # what that code takes off, calibrated
-    ("cap_gain_ppm", -100_000, 100_000),  # gain error of the converter
-    ("cap_offset_af", -2_000_000, 2_000_000),
+    ("cap_gain_ppm", -100_000, 100_000),  # the converter reads (1 + gain) times the truth
+    ("cap_offset_af", -2_000_000, 2_000_000),  # and adds this
     ("stray_af", -2_000_000, 2_000_000),  # parallel stray capacitance, removed everywhere
     ("c0_af", 100_000, 1 << 25),  # off-sheet capacitance at calibration, stray removed
     ("gap_8nm", 100 * _UM, 1048 * _UM),  # electrode gap that belongs to c0_af
@@ -40,12 +41,12 @@ _HEAD = (
     ("d_temp_8nm_per_k", -80_000, 80_000),  # growth of d with frame temperature
     ("gap_temp_8nm_per_k", -80_000, 80_000),  # growth of the gap with frame temperature
     ("frame_ref_mc", -40_000, 125_000),  # frame temperature at calibration
-    ("kappa_ppm", -100_000, 100_000),  # scale error of the deficit
-    ("delta_offset_8nm", -10 * _UM, 10 * _UM),
+    ("kappa_ppm", -100_000, 100_000),  # scale error of the deficit: (1 + kappa) times the truth
+    ("delta_offset_8nm", -10 * _UM, 10 * _UM),  # and this added
     # standard uncertainties that do not show in the scatter of a window
     ("u_thickness_8nm", 0, 20 * _UM),  # thickness, per laser pair, after calibration
     ("u_delta_8nm", 0, 20 * _UM),  # deficit: linearity, scale
-    ("u_common_8nm", 0, 20 * _UM),  # frame drift common to D and gap (dt = -ddelta)
+    ("u_common_8nm", 0, 20 * _UM),  # frame drift common to D and gap (dt = ddelta)
     ("u_c_af", 0, 100_000),  # noise of one capacitance conversion
     ("u_gap_ppm", 0, 200_000),  # relative uncertainty of the gap
     # standardisation

@@ -74,6 +74,7 @@ FIELD_NAMES = (
         "solid_8nm",  # solid-equivalent thickness t * (1 - porosity)
         "u_thickness_8nm",  # standard uncertainty
         "u_porosity_ppm",  # standard uncertainty
+        "u_permittivity_e4",  # standard uncertainty
     )
 )
 N_FIELDS = len(FIELD_NAMES)
@@ -154,6 +155,17 @@ LAYOUT_HASH = crc32(LAYOUT.encode()).to_bytes(4, "little")
 def new():
     """Return an empty record: one zero word per field."""
     return array("i", bytes(4 * N_FIELDS))
+
+
+def expect(**values):
+    """Raise unless each named constant of this module has the given value.
+
+    Fast code needs its indices as literals (`const`); a module that has such literals calls this
+    once when it is imported, so that they cannot drift from the list above.
+    """
+    for name, value in values.items():
+        if globals()[name] != value:
+            raise RuntimeError("%s is %d in gauge.record, not %d" % (name, globals()[name], value))
 
 
 def names_of(mask, names=FLAG_NAMES):

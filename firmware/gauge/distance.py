@@ -1,0 +1,200 @@
+"""A laser's share of a record becomes the mean distance over exactly the window.
+
+Both heads are brought to the same interval, [0, dt_us) of the window, so that web motion between
+the samples of one head and those of the other does not become thickness:
+
+- no sample missing: the mean of the samples, the first and the last weighted by how much of the
+  window they stand for;
+- samples missing: the mean of the samples, moved along the line from the first to the last to
+  the middle of the window.
+
+    >>> scale = new_scale(optoncdt.MODELS[0], 4000)     # optoNCDT 1900-2 at 4 kHz
+    >>> out = array("i", (0, 0))
+    >>> reading(rec, record.A_N, scale, out, 0)         # 1: out[0] is in 1/8 nm
+
+The variance of that mean comes from the second differences of the samples, which motion at
+constant speed does not touch: var(sample) = sum(d2 ** 2) / (6 n_d2). It is given in 1/4096 of a
+squared code. Quantisation that nothing dithers does not average out: a window that shows no more
+than three neighbouring codes gets 1/12 code**2 on top.
+"""
+
+from array import array
+
+import micropython
+from micropython import const
+
+from gauge import config, record
+from gauge.kernels import isqrt, muldiv
+
+# Fields of the record, and of a laser's share of it.
+_DT_US = const(3)
+_SUM = const(1)
+_FIRST = const(2)
+_LAST = const(3)
+_T_FIRST = const(4)
+_T_LAST = const(5)
+_T_SUM = const(6)
+_MIN = const(7)
+_MAX = const(8)
+_D2 = const(9)
+_N_D2 = const(10)
+
+# Words of a scale: distance = (code * NUM - OFF) * MULTIPLIER / DIVISOR, with 8 more bits to a
+# code than the sensor gives.
+_NUM = const(0)
+_OFF = const(1)
+_MULTIPLIER = const(2)
+_DIVISOR = const(3)
+_K = const(4)  # bits per digit for which multiplier and divisor leave room
+_PERIOD_16 = const(5)  # time between two samples in 1/16 us
+_HALF_US = const(6)  # half of that, in us
+_CODE_64 = const(7)  # length of one code in 1/64 of 1/8 nm
+_WORDS = const(8)
+
+_MOST = const(2047)  # samples in a window
+_LONGEST_US = const(262144)  # window
+
+_base = record.A_N
+record.expect(
+    DT_US=_DT_US,
+    A_SUM=_base + _SUM,
+    A_FIRST=_base + _FIRST,
+    A_LAST=_base + _LAST,
+    A_T_FIRST_US=_base + _T_FIRST,
+    A_T_LAST_US=_base + _T_LAST,
+    A_T_SUM_US=_base + _T_SUM,
+    A_MIN=_base + _MIN,
+    A_MAX=_base + _MAX,
+    A_D2=_base + _D2,
+    A_N_D2=_base + _N_D2,
+    B_D2=record.B_N + _D2,
+)
+
+
+def new_scale(model, rate_hz):
+    """Return the scale of a laser model (`gauge.drivers.optoncdt.MODELS`) at a measuring rate.
+
+    The model says distance = (num * code - off) * range_8nm / den, with num * code < 2**22 for
+    all of its codes. Allocates: for the start only.
+    """
+    a, b = model.range_8nm, model.den * 256
+    while b:
+        a, b = b, a % b
+    multiplier, divisor = model.range_8nm // a, model.den * 256 // a
+    k = 15
+    while k and (multiplier + divisor) << k >= 1 << 30:
+        k -= 1
+    code_64 = (model.num * model.range_8nm * 64 + model.den // 2) // model.den
+    if k < 4 or not 0 <= model.off < 1 << 22 or not 0 < code_64 < 1 << 20:
+        raise ValueError("scale of laser %s is beyond 31-bit integers" % model.name)
+    scale = array("i", bytes(4 * _WORDS))
+    scale[_NUM] = model.num
+    scale[_OFF] = model.off * 256
+    scale[_MULTIPLIER] = multiplier
+    scale[_DIVISOR] = divisor
+    scale[_K] = k
+    scale[_PERIOD_16] = (16_000_000 + rate_hz // 2) // rate_hz
+    scale[_HALF_US] = (500_000 + rate_hz // 2) // rate_hz
+    scale[_CODE_64] = code_64
+    return scale
+
+
+def scale_of(words):
+    """Return the scale of the lasers that a configuration names (words of `gauge.config`)."""
+    from gauge.drivers.optoncdt import MODELS
+
+    index = words[config.LASER_MODEL]
+    if index >= len(MODELS):
+        raise ValueError("laser_model is %d, not within 0..%d" % (index, len(MODELS) - 1))
+    return new_scale(MODELS[index], words[config.LASER_RATE_HZ])
+
+
+@micropython.viper
+def reading(rec, base: int, scale, out, at: int) -> int:
+    """Write distance (1/8 nm) and variance of the mean (code**2 / 4096) to out[at], out[at + 1].
+
+    `base` is the index of the laser's first field in `rec`. Returns 1, or 0 and zeros when the
+    window has less than half of the samples that it should have.
+    """
+    r = ptr32(rec)
+    s = ptr32(scale)
+    o = ptr32(out)
+    o[at] = 0
+    o[at + 1] = 0
+    n = r[base]
+    dt = r[_DT_US]
+    if n < 1 or n > _MOST or dt < 1 or dt > _LONGEST_US:
+        return 0
+    if n * s[_PERIOD_16] < dt << 3:
+        return 0
+    total = r[base + _SUM]
+    first = r[base + _FIRST]
+    last = r[base + _LAST]
+    t_first = r[base + _T_FIRST]
+    t_last = r[base + _T_LAST]
+    span = r[base + _MAX] - r[base + _MIN]
+    half = s[_HALF_US]
+    whole = total // n
+    mean = (whole << 8) + (((total - whole * n) << 8) + (n >> 1)) // n
+    share = 65536 // n  # of a sample's variance in that of the mean, in 1/65536
+    if (span >> 4) * (dt >> 4) < 1 << 20:  # else not motion but a step: nothing to correct
+        v = 0  # correction as codes * us, to be divided by `width` us
+        width = dt
+        e_first = t_first - half
+        e_last = dt - t_last - half
+        t_range = t_last - t_first
+        missing = t_range - (((n - 1) * s[_PERIOD_16]) >> 4)
+        if (
+            missing <= half
+            and missing >= 0 - half
+            and e_first <= half << 1
+            and e_last <= half << 1
+        ):
+            v = ((n * first - total) * e_first + (n * last - total) * e_last) // n
+        elif t_range > 0:
+            off = (dt * n - 2 * r[base + _T_SUM]) // n  # middle minus centroid, in half us
+            v = (last - first) * off
+            width = t_range << 1
+            if off < 0:
+                off = 0 - off
+            ratio = (off << 7) // t_range  # 256ths
+            if ratio > 256:
+                ratio = 256
+            share += ratio * ratio << 1  # the slope's own scatter
+        whole = v // width
+        mean += (whole << 8) + (((v - whole * width) << 8) + (width >> 1)) // width
+    o[at] = int(muldiv(mean * s[_NUM] - s[_OFF], s[_MULTIPLIER], s[_DIVISOR], s[_K]))
+    n_d2 = r[base + _N_D2]
+    if n_d2 > _MOST:
+        n_d2 = _MOST
+    if n_d2 > 0:
+        d2 = r[base + _D2]
+        most = 6 * n_d2 << 14
+        if d2 > most:
+            d2 = most
+        variance = int(muldiv(d2, share, 96 * n_d2, 10))
+    else:  # too slow a laser for second differences: the range of the samples, motion and all
+        if span > 128:
+            span = 128
+        variance = (((span * span) >> 2) * share) >> 3
+    if span <= 2:
+        variance += 341
+    o[at + 1] = variance
+    return 1
+
+
+@micropython.viper
+def deviation(variance: int, scale) -> int:
+    """Return the root of a variance in code**2 / 4096 as a length in 1/8 nm."""
+    s = ptr32(scale)
+    if variance <= 0:
+        return 0
+    shift = 12
+    while variance >= 1 << 20:
+        variance >>= 2
+        shift -= 1
+    while variance < 1 << 18:
+        variance <<= 2
+        shift += 1
+    # root < 2**10, code < 2**20
+    return (int(isqrt(variance)) * s[_CODE_64] + (1 << (shift - 1))) >> shift
