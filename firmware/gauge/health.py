@@ -1,0 +1,76 @@
+"""What the board tells about itself when asked: the words of STATUS and HEALTH, for both sides.
+
+Each reply is one signed 32-bit word per name, each below 2**30 in magnitude. Append only: a host
+reads as many words as the board sends, and names the ones that it knows.
+
+    >>> from gauge import health
+    >>> words = health.new(health.HEALTH_NAMES)
+    >>> words[health.HEALTH_UPTIME_S] = 12
+"""
+
+from array import array
+
+# The process: what the gauge does and why.
+STATUS_NAMES = (
+    "state",  # index into record.STATE_NAMES
+    "state_reason",  # index into record.REASON_NAMES
+    "flags",  # record.FLAG_* bits
+    "latched",
+    "outputs",  # record.OUT_* bits
+    "valid",  # record.VALID_* bits of the newest window
+    "reason",  # index into record.REASON_NAMES: why a number is missing
+    "windows",  # windows since boot
+    "lost",  # conversions lost since boot
+    "configured",  # 1: a legal calibration and recipe is in force
+    "head_id",
+    "calibration_id",
+    "recipe_id",
+    "standard_s",  # age of the reference in force, seconds; -1: none since boot
+    "standard_result",  # index into record.REASON_NAMES: ok, or why the last one was refused
+    "as_found_c0_af",  # last standardisation: what was in force before
+    "as_left_c0_af",  # and what it found
+    "as_found_d_8nm",
+    "as_left_d_8nm",
+    "frame_mc",
+    "air_mc",
+    "rh_ppm",
+    "position_mm",
+    "thickness_8nm",
+    "permittivity_e4",
+    "porosity_ppm",
+    "solid_8nm",
+    "u_thickness_8nm",
+    "u_porosity_ppm",
+)
+
+# The machine: whether the board has what it needs.
+HEALTH_NAMES = (
+    "uptime_s",
+    "reset_cause",  # index into RESET_CAUSES
+    "heap_alloc",  # bytes
+    "heap_free",  # bytes
+    "windows",  # windows since boot
+    "busy_us",  # time not slept, mod 2**30
+    "idle_us",  # time slept, mod 2**30
+    "loop_max_us",  # longest round of the loop since the last HEALTH
+    "link_ring_bytes",
+    "link_ring_used",  # bytes held for replay
+    "link_dropped",  # records overwritten before a host had them
+    "link_resent",  # batches sent again
+    "link_bad_frames",  # frames from the host with a wrong checksum
+    "capacitance_errors",
+    "climate_errors",
+    "laser_a_errors",
+    "laser_b_errors",
+)
+RESET_CAUSES = ("power", "watchdog", "reset")
+
+for _index, _name in enumerate(STATUS_NAMES):
+    globals()["STATUS_" + _name.upper()] = _index
+for _index, _name in enumerate(HEALTH_NAMES):
+    globals()["HEALTH_" + _name.upper()] = _index
+
+
+def new(names):
+    """Return an all-zero set of words for a list of names."""
+    return array("i", bytes(4 * len(names)))

@@ -1,0 +1,491 @@
+"""The host's side of the link, without any input or output of its own.
+
+    session = HostSession(known)
+    to_board = session.poll(now_s)  # at least every 20 ms
+    for event in session.receive(from_board, now_s): ...  # also with b""
+    session.commit(session.boot, session.next_seq)  # once the events are in the database
+
+Times are seconds of any clock of the caller that does not go back, so that the bench can run a
+session in virtual time. Records of a boot are told in order of their sequence, each once; what
+will not come is told as a Gap. Only what was committed is acknowledged as stored: after any
+interruption of either side the stream goes on from there.
+
+Requests are repeated until they are answered; the board does each one once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from gauge import record
+from gauge.link import codec, protocol
+
+from . import console, events, wire
+from .clock import ClockRelation
+from .events import Body, Event, Hello
+from .journal import Journal
+
+_CONNECT_S = 0.25  # between attempts to connect
+_SILENCE_S = 1.6  # a board that streams is heard once a second
+_ACK_S = 0.01  # between acknowledgements that have something to say
+_ALIVE_S = 0.9  # between those that have not
+_PING_S = 1.0
+_PINGS_AT_START = 8  # quick ones, so that times are good at once
+_PING_START_S = 0.1
+_READ_S = 0.5
+
+Ranges = Iterable[tuple[int, int]]
+Known = Callable[[str, int], "int | Ranges"] | Mapping["int | tuple[str, int]", int]
+
+
+@dataclass(slots=True)
+class Request:
+    """A command under way; `done` with a status, or `expired` without an answer."""
+
+    id: int
+    op: int
+    payload: bytes
+    timeout_s: float
+    tries: int
+    done: bool = False
+    expired: bool = False
+    status: int | None = None
+    reply: bytes = b""
+    sent: int = 0
+    next_s: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        return self.done or self.expired
+
+    @property
+    def text(self) -> str:
+        """Why it was not done."""
+        if self.expired:
+            return f"no answer to {protocol.OP_NAMES.get(self.op, self.op)}"
+        if self.status:
+            general = protocol.STATUS_TEXTS[min(self.status, protocol.FAILED)]
+            said = self.reply.decode("utf-8", "replace")
+            return f"{general}: {said}" if said else general
+        return ""
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counters of a session."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    frames: int = 0
+    bad_frames: int = 0
+    payload_bytes: int = 0  # frames of batches that were new
+    duplicates: int = 0  # batches that had arrived before
+    connects: int = 0
+
+
+class HostSession:
+    """One board on one transport.
+
+    `known(device, boot)` tells what the store has of a boot: the next sequence to be stored, or
+    the ranges (first, last) that are settled (holes between them are asked for again). It may be
+    a mapping from (device, boot) or boot to the next sequence. Without `stream` there are only
+    requests and their answers; with `take_over` the stream is taken from another transport.
+    `first_id` of the requests is random, so that the board does not take a new host's request for
+    a repeated one.
+    """
+
+    def __init__(
+        self,
+        known: Known | None = None,
+        stream: bool = True,
+        take_over: bool = False,
+        first_id: int | None = None,
+    ) -> None:
+        self.stream = stream
+        self.take_over = take_over
+        self.hello: Hello | None = None
+        self.connected = False
+        self.mismatch = ""  # why this board cannot be received
+        self.busy = False  # it streams to somebody else
+        self.clock = ClockRelation()
+        self.stats = Stats()
+        self._known = known
+        self._buffer = bytearray()
+        self._now = 0.0
+        self._heard: float | None = None
+        self._quiet_told = False
+        self._connect_at = float("-inf")
+        self._out = bytearray()
+        self._events: list[Event] = []
+        self._requests: dict[int, Request] = {}
+        self._next_id = secrets.randbelow(1 << 29) if first_id is None else first_id
+        self._pings: dict[int, float] = {}
+        self._ping_at = float("-inf")
+        self._pings_left = _PINGS_AT_START
+        self._ack_due = False
+        self._ack_at = float("-inf")
+        self._read_at = float("-inf")
+        self.journal = Journal(self._events)
+
+    @property
+    def device(self) -> str:
+        """Id of the device in hexadecimal; empty before it is known."""
+        return self.journal.device
+
+    @property
+    def boot(self) -> int:
+        """Boot that the records are from."""
+        return self.journal.boot
+
+    @property
+    def next_seq(self) -> int:
+        """All sequences of the boot before this one were told, as records or gaps."""
+        return self.journal.next_seq
+
+    @property
+    def newest_seq(self) -> int:
+        """Newest sequence that the board has told of; -1: none."""
+        return self.journal.newest_seq
+
+    # -- what the caller says -------------------------------------------------------------------
+
+    def commit(self, boot: int, next_seq: int) -> None:
+        """Everything before `next_seq` of that boot is stored for good: the board may forget it.
+
+        Commit after the store has committed, and no further than what was told before.
+        """
+        if boot == self.boot and next_seq > self.journal.stored_seq:
+            self.journal.commit(next_seq)
+            self._ack_due = True
+
+    def request(
+        self, op: int, payload: bytes = b"", timeout_s: float = 0.5, tries: int = 4
+    ) -> Request:
+        """Ask the board for something; it is sent with the next poll() and repeated.
+
+        `timeout_s` is that of one try. Watch the result's `ended`.
+        """
+        found = Request(self._new_id(), op, bytes(payload), timeout_s, tries)
+        self._requests[found.id] = found
+        return found
+
+    def read(self, first: int, count: int) -> None:
+        """Ask again for records that were told or given up before; they come as `replay`."""
+        if count > 0:
+            self.journal.wanted.append([first, first + count - 1])
+            self._read_at = float("-inf")
+
+    def link_down(self) -> None:
+        """The transport was lost: what is half received is worthless, connect anew."""
+        self._buffer.clear()
+        self._out.clear()
+        self.connected = False
+        self._connect_at = float("-inf")
+        self._heard = None
+
+    # -- receiving ------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now_s: float) -> list[Event]:
+        """Take in bytes from the board, or none; return what has happened since the last call."""
+        self._now = now_s
+        self.stats.bytes_in += len(data)
+        self._buffer += data
+        if b"\0" in data:
+            *coded, rest = self._buffer.split(b"\0")
+            self._buffer = bytearray(rest)
+            for one in coded:
+                if one:
+                    self._segment(bytes(one))
+        elif len(self._buffer) > 2 * protocol.FRAME_BYTES:
+            # No frame is so long: text, or noise.
+            self._say(console.text(bytes(self._buffer)))
+            self._buffer.clear()
+        elif self._buffer and not self.connected:
+            lines, rest = console.split(bytes(self._buffer))  # a REPL sends no zeros
+            self._say(lines)
+            self._buffer = bytearray(rest)
+        found = list(self._events)
+        self._events.clear()  # the journal appends to the same list
+        return found
+
+    def _say(self, lines: list[str]) -> None:
+        self._events += [events.Console(line) for line in lines]
+
+    def _segment(self, coded: bytes) -> None:
+        """One piece of the stream between two zeros."""
+        data = wire.decode(coded)
+        if data is None:
+            lines, rest = console.split(coded)
+            self._say(lines)
+            data = wire.decode(rest) if lines and rest else None
+            if data is None:
+                self.stats.bad_frames += bool(rest)
+                return
+        self.stats.frames += 1
+        if self._frame(data, len(coded) + 1):
+            self._heard = self._now
+            self._quiet_told = False
+
+    def _frame(self, data: bytes, size: int) -> bool:
+        """Act on a frame; return whether it was one."""
+        take = {
+            protocol.HELLO: self._take_hello,
+            protocol.DATA: self._take_data,
+            protocol.GAP: self._take_gap,
+            protocol.OVERWRITTEN: self._take_overwritten,
+            protocol.LATEST: self._take_latest,
+            protocol.HEARTBEAT: self._take_heartbeat,
+            protocol.REPLY: self._take_reply,
+            protocol.SERVED: self._take_reply,
+        }.get(data[0])
+        if take is None:
+            return False
+        try:
+            take(data, size)
+        except (ValueError, IndexError):
+            self.stats.bad_frames += 1
+            return False
+        return True
+
+    def _take_hello(self, data: bytes, _size: int) -> None:
+        hello = events.hello_of(data)
+        again = self.hello is not None and (hello.device, hello.boot) == (self.device, self.boot)
+        self.hello = hello
+        if not hello.same_layout:
+            self._refuse(
+                f"firmware {hello.firmware} of the board {hello.board} has record layout"
+                f" {hello.layout.hex()} (protocol {hello.protocol}), this program has"
+                f" {record.LAYOUT_HASH.hex()} ({protocol.VERSION}): flash or deploy the firmware"
+                " that belongs to this program"
+            )
+            return
+        if not again and not self._new_boot(hello):
+            return
+        self.mismatch = ""
+        self.journal.newest_seq = max(self.journal.newest_seq, hello.next_seq - 1)
+        if not self.stream:
+            self._connect(again)
+        elif hello.flags & protocol.STREAMS_HERE:
+            self.journal.begin(hello.resume_batch)
+            self._connect(again)
+        elif hello.flags & protocol.STREAMS_ELSEWHERE and not self.take_over:
+            if not self.busy:
+                self._events.append(events.Busy(hello))
+            self.busy = True
+            self.connected = False
+        else:
+            self.connected = False
+            if not again:
+                self._connect_at = float("-inf")  # the second step: ask for the stream
+
+    def _connect(self, again: bool) -> None:
+        self.busy = False
+        self._ack_due = True
+        if not self.connected:
+            self.connected = True
+            self.stats.connects += 1
+            assert self.hello is not None
+            self._events.append(events.Connected(self.hello, again and self.stats.connects > 1))
+
+    def _refuse(self, text: str) -> None:
+        assert self.hello is not None
+        self.connected = False
+        if self.mismatch != text:
+            self._events.append(events.Mismatch(text, self.hello))
+        self.mismatch = text
+
+    def _new_boot(self, hello: Hello) -> bool:
+        """Another boot, or another board: finish the old one, look up the new one."""
+        next_seq, missing = self._look_up(hello.device, hello.boot)
+        if next_seq > hello.next_seq:
+            self._refuse(
+                f"boot {hello.boot} of gauge {hello.device} has made {hello.next_seq} records,"
+                f" but {next_seq} of it are stored: its boot counter has started again (flash"
+                " erased?); use another database"
+            )
+            return False
+        old = self.journal
+        if old.device and self.stream:
+            old.end()
+            if hello.device == old.device:
+                self._events.append(
+                    events.Restarted(old.device, old.boot, old.next_seq, hello.boot)
+                )
+        self.journal = Journal(self._events, hello.device, hello.boot, next_seq)
+        self.journal.wanted = missing
+        self.clock.clear()
+        self._pings.clear()
+        self._pings_left = _PINGS_AT_START
+        return True
+
+    def _look_up(self, device: str, boot: int) -> tuple[int, list[list[int]]]:
+        """Next sequence of a boot, and the holes before it."""
+        known = self._known
+        if known is None:
+            return 0, []
+        if isinstance(known, Mapping):
+            return known.get((device, boot), known.get(boot, 0)), []
+        found = known(device, boot)
+        if isinstance(found, int):
+            return found, []
+        next_seq, holes = 0, []
+        for first, last in sorted(found):
+            if first > next_seq:
+                holes.append([next_seq, first - 1])
+            next_seq = max(next_seq, last + 1)
+        return next_seq, holes
+
+    # -- records --------------------------------------------------------------------------------
+
+    def _ours(self, boot: int) -> bool:
+        """Whether a frame belongs to the stream; if the board is another one, ask who it is."""
+        if not self.stream or self.journal.fresh:
+            return False
+        if boot != self.journal.boot:
+            self.connected = False
+            return False
+        return True
+
+    def _take_data(self, data: bytes, size: int) -> None:
+        body = Body(data)
+        count, boot, batch = body.u8(), body.v(), body.v()
+        if not self._ours(boot):
+            return
+        self._ack_due = True
+        new = self.journal.is_new(batch)
+        self.stats.duplicates += not new
+        if new or self.journal.wanted:
+            rows = codec.unpack(data, body.at, len(data), count)
+            if new:
+                self.stats.payload_bytes += size
+                self.journal.add(batch, rows)
+            else:
+                self.journal.replay(rows)
+
+    def _take_gap(self, data: bytes, _size: int) -> None:
+        body = Body(data)
+        boot, batch, first, last, cause = body.v(), body.v(), body.v(), body.v(), body.u8()
+        if self._ours(boot):
+            self._ack_due = True
+            if self.journal.is_new(batch):
+                self.journal.add(batch, (first, last, cause))
+
+    def _take_overwritten(self, data: bytes, _size: int) -> None:
+        body = Body(data)
+        boot, oldest_no, _first, last = body.v(), body.v(), body.v(), body.v()
+        if self._ours(boot):
+            self._ack_due = True
+            self.journal.overwritten(oldest_no, last)
+
+    def _take_latest(self, data: bytes, _size: int) -> None:
+        boot, values = events.latest_of(data)
+        if self._ours(boot):
+            self.journal.newest_seq = max(self.journal.newest_seq, values["seq"])
+            self._events.append(events.Latest(self.device, boot, values))
+
+    def _take_heartbeat(self, data: bytes, _size: int) -> None:
+        body = Body(data)
+        boot, oldest, next_seq, dropped = body.v(), body.v(), body.v(), body.v()
+        clock_s = body.v() + body.v() / 1e6
+        if not self._ours(boot):
+            return
+        self.journal.newest_seq = max(self.journal.newest_seq, next_seq - 1)
+        self.journal.forget(oldest)
+        self._events.append(
+            events.Heartbeat(self.device, boot, oldest, next_seq, dropped, clock_s)
+        )
+
+    def _take_reply(self, data: bytes, _size: int) -> None:
+        body = Body(data)
+        request_id, op, status = body.v(), body.u8(), body.u8()
+        sent = self._pings.pop(request_id, None)
+        if sent is not None:
+            seconds, micros = wire.split_words(body.rest())[:2]
+            self.clock.add(sent, self._now, seconds + micros / 1e6)
+            return
+        request = self._requests.pop(request_id, None)
+        if request is not None and request.op == op:
+            request.status = status
+            request.reply = body.rest()
+            request.done = True
+
+    # -- sending --------------------------------------------------------------------------------
+
+    def poll(self, now_s: float) -> bytes:
+        """Return the bytes that are to be sent now; call at least every 20 ms."""
+        self._now = now_s
+        if self.connected and self.stream and self._heard is not None:
+            silence = now_s - self._heard
+            if silence > _SILENCE_S:
+                self.connected = False
+                if not self._quiet_told:
+                    self._quiet_told = True
+                    self._events.append(events.Silent(silence))
+        if not self.connected:
+            if now_s - self._connect_at >= _CONNECT_S:
+                self._connect_at = now_s
+                self._send_connect()
+        elif self.stream:
+            self._poll_stream(now_s)
+        if self.hello is not None:
+            self._poll_requests(now_s)
+        out = bytes(self._out)
+        self._out.clear()
+        self.stats.bytes_out += len(out)
+        return out
+
+    def _send(self, kind: int, body: bytes) -> None:
+        self._out += wire.encode(kind, body)
+
+    def _send_connect(self) -> None:
+        """Who are you? And, once that is known: send me records from here on."""
+        flags = 0
+        if self.stream and self.device and not self.mismatch:
+            flags = protocol.WANTS_STREAM | (protocol.TAKES_OVER if self.take_over else 0)
+        position = wire.varint(self.boot) + wire.varint(self.journal.stored_seq)
+        self._out.append(0)  # ends whatever half frame the board may have
+        self._send(protocol.CONNECT, bytes([flags]) + record.LAYOUT_HASH + position)
+
+    def _poll_stream(self, now_s: float) -> None:
+        since = now_s - self._ack_at
+        if since >= _ALIVE_S or (self._ack_due and since >= _ACK_S):
+            self._ack_at = now_s
+            self._ack_due = False
+            self._send(protocol.ACK, self.journal.position())
+        wanted = self.journal.wanted
+        if wanted and now_s - self._read_at >= _READ_S:
+            self._read_at = now_s
+            first, last = min(wanted)
+            body = wire.varint(self.boot) + wire.varint(first) + wire.varint(last - first + 1)
+            self._send(protocol.READ, body)
+
+    def _new_id(self) -> int:
+        self._next_id = (self._next_id + 1) & ((1 << 30) - 1)
+        return self._next_id
+
+    def _poll_requests(self, now_s: float) -> None:
+        for request in list(self._requests.values()):
+            if now_s < request.next_s:
+                continue
+            if request.sent >= request.tries:
+                request.expired = True
+                del self._requests[request.id]
+                continue
+            request.sent += 1
+            request.next_s = now_s + request.timeout_s
+            service = request.op >= protocol.FIRST_SERVICE
+            self._send(
+                protocol.SERVICE if service else protocol.REQUEST,
+                wire.varint(request.id) + bytes([request.op]) + request.payload,
+            )
+        every = _PING_START_S if self._pings_left else _PING_S
+        if self.connected and now_s - self._ping_at >= every:
+            self._pings_left = max(0, self._pings_left - 1)
+            self._ping_at = now_s
+            if len(self._pings) > 8:
+                self._pings.clear()  # unanswered ones
+            ping = self._new_id()
+            self._pings[ping] = now_s
+            self._send(protocol.REQUEST, wire.varint(ping) + bytes([protocol.PING]))
