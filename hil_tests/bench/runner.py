@@ -1,0 +1,413 @@
+"""A scenario from power-up to its last record: board, sensors, cable, host and store in one run.
+
+    >>> run = Run(Scenario.load("hil_tests/scenarios/ideal.toml"), "unix32")
+    >>> run.go()
+    >>> run.summary["windows"], run.summary["lost"]
+    (764, 0)
+
+The host is the one of `porogauge log`, run in virtual time: the same session, the same database;
+records are acknowledged when they are committed. A run repeats bit for bit.
+
+`run_scenario` writes into a folder:
+
+    roll.db         the database, as `porogauge log` leaves it
+    records.jsonl   one object per window, as the host received it (`porogauge.units.decode`)
+    truth.jsonl     what was true in that window, same `boot` and `seq`
+    summary.json    what the run was worth, keys of `SUMMARY`
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gauge import config, health, record
+from gauge.link import protocol
+from porogauge import units
+from porogauge.link import events
+from porogauge.link.session import HostSession, Request
+from porogauge.store import Store
+
+from .calibration import exact_words
+from .faults import TO_BOARD, TO_HOST
+from .instruments import Instruments
+from .scenario import Scenario
+from .target import Target, TargetError
+
+STEP_NS = 5_000_000  # between two looks of the host at its port, besides when bytes arrive
+CHUNK_BYTES = 192  # of the configuration in one request
+CONFIGURE_NS = 20_000_000_000  # longest time to bring a board into service
+DRAIN_NS = 30_000_000_000  # longest time for the last records to arrive after the end
+SETTLE_NS = 1_000_000_000  # of measuring, before the heap is looked at
+HEALTH_NS = 1_000_000_000  # between two looks at the board's health
+
+SUMMARY = {
+    "scenario": "name of the scenario",
+    "target": "rp2040 or unix32",
+    "seed": "seed of the run",
+    "windows": "records stored",
+    "lost": "records that the board made and that are neither stored nor in a reported gap",
+    "gaps": "records that are missing and reported as a gap",
+    "duplicated": "records stored more than once",
+    "conversions_lost": "conversions of the converter that made no window, after the first one",
+    "boots": "starts of the board",
+    "wall_s": "time the run took",
+    "virtual_s": "time that passed in the run",
+    "busy_share": "share of time in which the board's CPU was busy; null: not measured",
+    "loop_max_us": "longest round of the board's loop",
+    "heap_bytes_per_1000_windows": "allocated on the board's heap while measuring; null: unknown",
+    "link_bytes_per_record": "bytes from the board, everything included, for each record",
+    "states": "windows in each state",
+    "flags": "windows with each flag",
+    "compared": "windows compared with the truth: all numbers valid, film throughout, no step",
+    "thickness_error_nm": "worst and root mean square difference to the truth",
+    "porosity_error_ppm": "the same of porosity",
+    "thickness_covered": "share of windows whose U95 (two u) covers the truth",
+    "porosity_covered": "the same of porosity",
+}
+
+
+def make_target(name: str, **options: Any) -> Target:
+    """Return a target by its name, rp2040 or unix32."""
+    if name == "rp2040":
+        from .rp2040 import RP2040Target
+
+        return RP2040Target(**options)
+    if name == "unix32":
+        from .unix_target import UnixTarget
+
+        return UnixTarget(**options)
+    raise ValueError(f"target {name!r} is not one of rp2040, unix32")
+
+
+class Run:
+    """One run; `go()` does it all. `target` is a name or a target that was made before."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        target: str | Target,
+        database: str | Path = ":memory:",
+        progress: Callable[[float, float], None] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.target = make_target(target) if isinstance(target, str) else target
+        self.instruments = Instruments(scenario, self.target.clock, self.target.i2c)
+        self.instruments.plug_into(self.target)
+        self.instruments.faults.on_board_reset = self._ask_for_reset
+        self.store = Store(database)
+        self.session = HostSession(self.store.known, first_id=1)
+        self.boots: dict[int, int] = {}  # boot id -> virtual instant of its ticks zero
+        self.console: list[str] = []
+        self.latest: list[tuple[int, dict[str, int]]] = []  # (instant of arrival, values)
+        self.arrivals: dict[tuple[int, int], int] = {}  # (boot, seq) -> instant of arrival
+        self.summary: dict[str, Any] = {}
+        self._device = ""
+        self._newest = -1  # newest record that the board had made at the end
+        self._health: list[tuple[int, dict[str, int]]] = []
+        self._reset_wanted = False
+        self._stalled = False
+        self._progress = progress
+        self._wall_s = 0.0
+
+    # -- the host, in virtual time
+
+    def _ask_for_reset(self) -> None:
+        self._reset_wanted = True
+
+    def _from_board(self, data: bytes, t_ns: int) -> None:
+        data = self.instruments.link.transform(data, TO_HOST, t_ns)
+        if data:
+            self._handle(self.session.receive(data, t_ns / 1e9), t_ns)
+            self._to_board(t_ns)
+
+    def _to_board(self, t_ns: int) -> None:
+        data = self.session.poll(t_ns / 1e9)
+        data = self.instruments.link.transform(data, TO_BOARD, t_ns)
+        if data:
+            self.target.link_send(data)
+
+    def _handle(self, found: list[events.Event], t_ns: int) -> None:
+        session, store = self.session, self.store
+        new = False
+        for event in found:
+            match event:
+                case events.Records(device, boot, rows):
+                    store.append(device, boot, rows)
+                    for row in rows:
+                        self.arrivals.setdefault((boot, row[record.SEQ]), t_ns)
+                    new = True
+                case events.Gap(device, boot, first, last, cause):
+                    store.gap(device, boot, first, last, cause)
+                    new = True
+                case events.Latest(_, _, values):
+                    self.latest.append((t_ns, dict(values)))
+                case events.Connected(hello):
+                    self._device = hello.device
+                    self.boots[hello.boot] = self.target.boot_ns
+                    store.hello(hello.device, hello.boot, hello.board, hello.firmware)
+                case events.Console(line):
+                    self.console.append(line)
+                case events.Mismatch(text):
+                    raise TargetError(text)
+        if new:
+            session.commit(session.boot, session.next_seq)
+
+    def _step(self, end_ns: int) -> None:
+        target, now = self.target, self.target.now_ns
+        stalled = self.instruments.link.stalled(now)
+        if stalled != self._stalled:
+            self._stalled = stalled
+            target.link_stall(stalled)
+        if self._reset_wanted:
+            self._reset_wanted = False
+            target.reset("run")
+        target.run_until(min(now + STEP_NS, end_ns))
+        now = target.now_ns
+        self._handle(self.session.receive(b"", now / 1e9), now)
+        self._to_board(now)
+
+    def run_until(self, t_ns: int) -> None:
+        """Let board and host run up to a virtual instant."""
+        while self.target.now_ns < t_ns:
+            self._step(t_ns)
+            if self._progress is not None:
+                self._progress(self.target.now_ns / 1e9, self.scenario.run.duration_s)
+
+    def request(self, op: int, payload: bytes = b"", limit_ns: int = 3_000_000_000) -> Request:
+        """Ask the board and let time pass until it answers; TargetError when it refuses."""
+        asked = self.session.request(op, payload)
+        self._to_board(self.target.now_ns)
+        end = self.target.now_ns + limit_ns
+        while not asked.ended and self.target.now_ns < end:
+            self._step(end)
+        if not asked.done or asked.status != protocol.OK:
+            raise TargetError(asked.text or "no answer")
+        return asked
+
+    def words(self, op: int, names: tuple[str, ...]) -> dict[str, int]:
+        """Ask for STATUS or HEALTH and return it by name."""
+        reply = self.request(op).reply
+        values = [
+            int.from_bytes(reply[i : i + 4], "little", signed=True)
+            for i in range(0, len(reply) - 3, 4)
+        ]
+        return dict(zip(names, values, strict=False))
+
+    # -- the run
+
+    def go(self) -> dict[str, Any]:
+        """Boot, configure, run, drain; return the summary."""
+        start = time.perf_counter()
+        self.target.on_link = self._from_board
+        try:
+            self.boot()
+            self.configure(exact_words(self.scenario))
+            self._measure(round(self.scenario.run.duration_s * 1e9))
+            self.drain()
+        finally:
+            self.target.stop()
+        self._wall_s = time.perf_counter() - start
+        self.summary = self._summarise()
+        return self.summary
+
+    def boot(self) -> None:
+        """Power up and wait until the board answers on the link."""
+        self.target.on_link = self._from_board
+        self.target.boot()
+        end = self.target.now_ns + CONFIGURE_NS
+        while self.session.hello is None:
+            if self.target.now_ns >= end:
+                raise TargetError("the board does not answer: " + " | ".join(self.console[-20:]))
+            self._step(end)
+
+    def configure(self, words: Any) -> None:
+        """Push a configuration over the link."""
+        blob = config.pack(words)
+        for at in range(0, len(blob), CHUNK_BYTES):
+            chunk = blob[at : at + CHUNK_BYTES]
+            self.request(protocol.CONFIG_WRITE, at.to_bytes(4, "little") + chunk, CONFIGURE_NS)
+        size = len(blob).to_bytes(4, "little")
+        self.request(protocol.CONFIG_COMMIT, size + crc32_bytes(blob), CONFIGURE_NS)
+
+    def _measure(self, end_ns: int) -> None:
+        """Run to the end of the scenario, looking at the board's health while it measures."""
+        settled = round(self.scenario.film.start_s * 1e9) + SETTLE_NS
+        if settled < end_ns:
+            self.run_until(settled)
+            self.look_at_health()
+        self.run_until(end_ns)
+
+    def look_at_health(self) -> dict[str, int]:
+        """Ask for the board's health now and keep it for the summary."""
+        words = self.words(protocol.HEALTH, health.HEALTH_NAMES)
+        self._health.append((self.target.now_ns, words))
+        return words
+
+    def drain(self) -> None:
+        """Let the records arrive that the board had made when the scenario ended."""
+        try:
+            self.look_at_health()
+        except TargetError:
+            pass  # a link fault at the end: the records still come when it is gone
+        self._newest = newest = self.session.newest_seq
+        end = self.target.now_ns + DRAIN_NS
+        while self.session.next_seq <= newest and self.target.now_ns < end:
+            self._step(end)
+
+    # -- results
+
+    def rows(self, boot: int | None = None) -> list[tuple[int, ...]]:
+        """Stored records of a boot (default: the newest), in order."""
+        boot = max(self.boots) if boot is None else boot
+        return list(self.store.rows(self._device, boot))
+
+    def records(self) -> list[dict[str, Any]]:
+        """All stored records in user units, with boot, in order."""
+        return [
+            row for boot in sorted(self.boots) for row in self.store.decoded(self._device, boot)
+        ]
+
+    def truth_of(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What was true in the window of a record in user units."""
+        end = self.boots[row["boot"]] + 1000 * row["t_us"]
+        return self.instruments.truth(end - 1000 * row["dt_us"], end)
+
+    def window_end_ns(self, row: dict[str, Any]) -> int:
+        """Virtual instant of the end of a record's window."""
+        return self.boots[row["boot"]] + 1000 * row["t_us"]
+
+    def compared(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """(record, truth) of the windows that can be compared, see `SUMMARY`."""
+        pairs = []
+        for row in self.records():
+            if row["valid"]:
+                truth = self.truth_of(row)
+                if truth["film"] == 1.0 and not truth["step"]:
+                    pairs.append((row, truth))
+        return pairs
+
+    def _summarise(self) -> dict[str, Any]:
+        stats = self.target.stats()
+        rows = self.records()
+        keys = {(row["boot"], row["seq"]) for row in rows}
+        lost = gaps = conversions = 0
+        for boot in sorted(self.boots):
+            state = self.store.completeness(self._device, boot, 0)
+            lost += sum(last - first + 1 for first, last in state.missing)
+            gaps += state.gaps
+            if boot == self.session.boot:  # made and told of, but never arrived
+                lost += max(0, self._newest - state.last)
+            mine = [row for row in rows if row["boot"] == boot]
+            conversions += sum(row["lost"] for row in mine[1:])
+        return {
+            "scenario": self.scenario.run.name,
+            "target": self.target.name,
+            "seed": self.scenario.run.seed,
+            "windows": len(keys),
+            "lost": lost,
+            "gaps": gaps,
+            "duplicated": len(rows) - len(keys),
+            "conversions_lost": conversions,
+            "boots": len(self.boots),
+            "wall_s": round(self._wall_s, 3),
+            "virtual_s": round(stats.virtual_s, 6),
+            "busy_share": None if stats.busy_share is None else round(stats.busy_share, 4),
+            **self._of_health(),
+            "link_bytes_per_record": round(self.session.stats.bytes_in / max(1, len(rows)), 1),
+            "states": _counted([row["state"]] for row in rows),
+            "flags": _counted(row["flags"] for row in rows),
+            **_against_truth(self.compared()),
+        }
+
+    def _of_health(self) -> dict[str, Any]:
+        longest = max((words["loop_max_us"] for _, words in self._health), default=None)
+        heap = None
+        if len(self._health) >= 2:
+            (_, first), (_, last) = self._health[0], self._health[-1]
+            windows = last["windows"] - first["windows"]
+            grown = last["heap_alloc"] - first["heap_alloc"]
+            if windows > 0 and grown >= 0:  # else the board restarted, or collected garbage
+                heap = round(1000 * grown / windows, 1)
+        return {"loop_max_us": longest, "heap_bytes_per_1000_windows": heap}
+
+    def write(self, folder: Path) -> None:
+        """Write records, truth and summary as JSON into a folder."""
+        rows = self.records()
+        with (folder / "records.jsonl").open("w") as file:
+            for row in rows:
+                file.write(json.dumps(row) + "\n")
+        with (folder / "truth.jsonl").open("w") as file:
+            for row in rows:
+                key = {"boot": row["boot"], "seq": row["seq"]}
+                file.write(json.dumps(key | self.truth_of(row)) + "\n")
+        (folder / "summary.json").write_text(json.dumps(self.summary, indent=2) + "\n")
+
+
+def crc32_bytes(blob: bytes) -> bytes:
+    """CRC32 of a blob as CONFIG_COMMIT wants it."""
+    import zlib
+
+    return zlib.crc32(blob).to_bytes(4, "little")
+
+
+def _counted(lists: Any) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for names in lists:
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _against_truth(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+    found: dict[str, Any] = {"compared": len(pairs)}
+    for name, key, unit in (
+        ("thickness", "thickness_nm", "nm"),
+        ("porosity", "porosity_ppm", "ppm"),
+    ):
+        errors = [row[key] - truth[key] for row, truth in pairs]
+        covered = sum(
+            abs(error) <= 2 * row[f"u_{key}"] for error, (row, _) in zip(errors, pairs, strict=True)
+        )
+        n = len(errors)
+        found[f"{name}_error_{unit}"] = (
+            {
+                "worst": round(max(map(abs, errors)), 3),
+                "rms": round(math.sqrt(sum(e * e for e in errors) / n), 3),
+                "mean": round(sum(errors) / n, 3),
+            }
+            if n
+            else None
+        )
+        found[f"{name}_covered"] = round(covered / n, 4) if n else None
+    return found
+
+
+def run_scenario(
+    path: str | Path | Scenario,
+    target: str,
+    out: str | Path,
+    seed: int | None = None,
+    progress: Callable[[float, float], None] | None = None,
+) -> dict[str, Any]:
+    """Run a scenario and leave its results in the folder `out`; return the summary.
+
+    `seed` replaces the scenario's. An existing roll.db in the folder is replaced: a run is whole.
+    `progress(virtual_s, duration_s)` is called now and then.
+    """
+    scenario = path if isinstance(path, Scenario) else Scenario.load(path)
+    if seed is not None:
+        scenario.run.seed = seed
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("roll.db", "roll.db-wal", "roll.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    run = Run(scenario, target, folder / "roll.db", progress)
+    summary = run.go()
+    run.write(folder)
+    run.store.close()
+    return summary
