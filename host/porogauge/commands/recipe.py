@@ -1,0 +1,166 @@
+"""`porogauge recipe init | check | push | show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import output
+from ..errors import PorogaugeError
+from . import options
+
+_FILES = click.argument("files", metavar="FILE.toml...", nargs=-1, required=True)
+
+
+@click.group()
+def recipe() -> None:
+    """Write, check, send and read back recipe and calibration.
+
+    A recipe says what the film is: its solid's permittivity, its mixing law, its limits. A
+    calibration says what the head is. The board measures with nothing but what was sent to it.
+
+    \b
+    Examples:
+      porogauge recipe init my-film            writes my-film/recipe.toml, calibration.toml
+      porogauge recipe check my-film/*.toml
+      porogauge recipe push my-film/*.toml --port /dev/ttyACM0
+      porogauge recipe show --port /dev/ttyACM0
+    """
+
+
+@recipe.command()
+@click.argument("folder", type=click.Path(file_okay=False), default=".")
+@click.option(
+    "--only", type=click.Choice(["recipe", "calibration"]), help="Write just this one of the two."
+)
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@options.json_option
+def init(folder: str, only: str | None, force: bool) -> None:
+    """Write a commented recipe and calibration to start from into FOLDER (default: here)."""
+    from ..recipe import template
+
+    kinds = [only] if only else ["recipe", "calibration"]
+    paths = [Path(folder) / f"{kind}.toml" for kind in kinds]
+    for path in paths:
+        if path.exists() and not force:
+            raise click.UsageError(f"{path} is there already; --force overwrites it")
+    for kind, path in zip(kinds, paths, strict=True):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(template(kind), encoding="utf-8")
+        except OSError as error:
+            raise PorogaugeError(f"{path}: cannot be written: {error.strerror}") from None
+        output.say(str(path))
+        output.emit("written", file=str(path), kind=kind)
+
+
+@recipe.command()
+@_FILES
+@options.json_option
+def check(files: tuple[str, ...]) -> None:
+    """Check recipe and calibration files; every problem is told, with the legal range.
+
+    The id is that of the content: the board shows the same one when the file is in force.
+
+    \b
+    Example:
+      porogauge recipe check recipe.toml calibration.toml
+    """
+    from ..recipe import RecipeError, load_files
+
+    found = load_files(files)
+    try:
+        words = _compile(found)
+    except RecipeError as error:
+        output.emit("problems", problems=error.problems)
+        raise
+    for kind, (tables, source) in found.items():
+        name, id = tables[kind]["name"], _ids(words)[kind]
+        output.say(f"{source}: {kind} '{name}' is good, id {id}")
+        output.emit("good", kind=kind, file=source, name=name, id=id)
+
+
+def _ids(words: Any) -> dict[str, str]:
+    from gauge import config
+
+    return {
+        "recipe": f"{words[config.RECIPE_ID]:08x}",
+        "calibration": f"{words[config.CALIBRATION_ID]:08x}",
+    }
+
+
+def _compile(found: dict[str, tuple[dict[str, Any], str]]) -> Any:
+    """Words of what was given, completed by the standard other half (for a check only)."""
+    from ..recipe import compile_words, standard_calibration, standard_recipe
+
+    recipe_, recipe_source = found.get("recipe") or (standard_recipe(), "standard recipe")
+    head, head_source = found.get("calibration") or (
+        standard_calibration(),
+        "standard calibration",
+    )
+    return compile_words(recipe_, head, (recipe_source, head_source))
+
+
+@recipe.command()
+@_FILES
+@options.port_option
+@options.baud_option
+@options.wait_option
+@options.json_option
+def push(files: tuple[str, ...], port: str | None, baud: int, wait: float) -> None:
+    """Check files, send them to the gauge, and read them back.
+
+    With a recipe alone the board keeps its calibration, and the other way round. Nothing
+    changes on the board unless everything is good.
+
+    \b
+    Examples:
+      porogauge recipe push recipe.toml calibration.toml --port /dev/ttyACM0
+      porogauge recipe push other-film.toml --port socket://127.0.0.1:4000
+    """
+    from ..device import opened, push_files
+    from ..recipe import load_files
+
+    found = load_files(files)
+    _compile(found)  # before the board is touched
+    with opened(port, baud, wait) as client:
+        words = push_files(client, found)
+    ids = _ids(words)
+    output.say(
+        f"in force: recipe {ids['recipe']}, calibration {ids['calibration']} (read back, equal)"
+    )
+    output.emit("pushed", recipe_id=ids["recipe"], calibration_id=ids["calibration"])
+
+
+@recipe.command()
+@click.option(
+    "--only", type=click.Choice(["recipe", "calibration"]), help="Show just this one of the two."
+)
+@options.port_option
+@options.baud_option
+@options.wait_option
+@options.json_option
+def show(only: str | None, port: str | None, baud: int, wait: float) -> None:
+    """Read recipe and calibration from the gauge, in the files' own form and units.
+
+    \b
+    Example:
+      porogauge recipe show --port /dev/ttyACM0 > in-force.toml
+    """
+    from ..device import opened, read_words
+    from ..recipe import decode_words, dumps
+
+    with opened(port, baud, wait) as client:
+        words = read_words(client)
+    if words is None:
+        raise PorogaugeError(
+            "the gauge has no recipe and calibration; 'porogauge recipe push' sends them"
+        )
+    ids = _ids(words)
+    tables = dict(zip(("recipe", "calibration"), decode_words(words), strict=True))
+    for kind, content in tables.items():
+        if only in (None, kind):
+            output.say(dumps(kind, content, comments=False, head=f"{kind} {ids[kind]}"))
+            output.emit("configuration", kind=kind, id=ids[kind], content=content)

@@ -1,0 +1,127 @@
+"""What commands do with a gauge on a port, between the command line and the link's client."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from gauge import config
+
+from .errors import PorogaugeError, ProtocolError, ProtocolMismatch
+from .ports import find_port
+from .recipe import compile_words, replace_part
+from .units import decode_status
+
+__all__ = ["opened", "push_files", "read_words", "service", "standardise"]
+
+
+@contextmanager
+def opened(port: str | None, baud: int = 921_600, wait_s: float = 5.0) -> Iterator[Any]:
+    """A connected `porogauge.link.client.Client` for commands, without the stream of records.
+
+    Raises DeviceError when nothing answers within `wait_s` or the port is in use, ProtocolError
+    when the board speaks another layout.
+    """
+    from .link.client import Client
+
+    with Client(find_port(port), timeout_s=wait_s, baud=baud, stream=False) as client:
+        client.connect()
+        yield client
+
+
+def service(port: str, op: int, wait_s: float = 5.0, baud: int = 921_600) -> None:
+    """Have a board leave its program: REPL, RESET or BOOTLOADER of `gauge.link.protocol`.
+
+    Works with firmware of every version, also where nothing else can be understood. Raises
+    DeviceAbsent when nothing answers.
+    """
+    from .link.client import Client
+
+    with Client(port, timeout_s=wait_s, baud=baud, stream=False) as client:
+        with suppress(ProtocolMismatch):
+            client.connect()
+        client.request(op)
+
+
+def read_words(client: Any) -> array | None:
+    """Configuration in force on the board; None when it has none.
+
+    Raises ProtocolError when the board's firmware has another list of words.
+    """
+    blob = client.read_config()
+    if not blob:
+        return None
+    try:
+        return config.unpack(blob)
+    except ValueError as error:
+        raise ProtocolError(
+            f"the board's configuration cannot be read: {error}; firmware and host are of"
+            " different versions: flash or deploy this version's firmware"
+        ) from None
+
+
+def push_files(client: Any, found: Mapping[str, tuple[Mapping[str, Any], str]]) -> array:
+    """Send recipe, calibration or both and return the words that were read back.
+
+    `found` is what `porogauge.recipe.load_files` gives. A part that is not given stays as the
+    board has it. Raises RecipeError, PorogaugeError when the board has no other part or does not
+    hold what was sent.
+    """
+    if len(found) == 2:
+        (recipe, recipe_source), (head, head_source) = found["recipe"], found["calibration"]
+        words = compile_words(recipe, head, (recipe_source, head_source))
+    else:
+        [(kind, (tables, source))] = found.items()
+        words = read_words(client)
+        if words is None:
+            other = "calibration" if kind == "recipe" else "recipe"
+            raise PorogaugeError(
+                f"the gauge has no {other} yet: send one together with the {kind}"
+            )
+        words = replace_part(words, kind, tables, source)
+    blob = config.pack(words)
+    client.push_config(blob)
+    if bytes(client.read_config()) != blob:
+        raise PorogaugeError("the gauge does not hold what was sent; send it again")
+    return words
+
+
+def standardise(
+    client: Any,
+    timeout_s: float,
+    progress: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Take a new reference and return the status after it (as-found, as-left in it).
+
+    Raises PorogaugeError when the gauge refuses (film in the gap, drift beyond its limit) or does
+    not end within `timeout_s`.
+    """
+    from gauge.link import protocol
+
+    before = decode_status(client.status())
+    client.request(protocol.STANDARDISE)
+    deadline = time.monotonic() + timeout_s
+    started = False
+    while time.monotonic() < deadline:
+        status = decode_status(client.status())
+        progress(status)
+        running = status["state"] == "standardising"
+        started = started or running
+        # A short one may have ended between two looks: its age tells.
+        younger = status["standard_age_s"] is not None and (
+            before["standard_age_s"] is None or status["standard_age_s"] < before["standard_age_s"]
+        )
+        if not running and (started or younger):
+            if status["standard_result"] not in (None, "ok"):
+                raise PorogaugeError(
+                    f"standardisation refused: {status['standard_result'].replace('_', ' ')};"
+                    " clean the head, check that the gap is empty and the head in its place"
+                )
+            return status
+        client.pump(0.1)
+    raise PorogaugeError(
+        f"standardisation did not end within {timeout_s:g} s; is film in the gap? ('status' says)"
+    )

@@ -1,0 +1,535 @@
+"""The database of a gauge: every record stored exactly once, every gap as a row.
+
+One SQLite file (write-ahead log, full synchronisation: what is committed survives a power cut,
+so only then may the board forget it). A record's key is (device, boot, seq); its words are stored
+as they came, one integer column per field of `gauge.record.FIELD_NAMES`, so that a roll can be
+recomputed. User units are made by `porogauge.units`, never stored.
+
+    >>> store = Store(":memory:")
+    >>> store.append("e661a4d4178c2b2f", 1, [[0] * record.N_FIELDS])
+    1
+    >>> store.append("e661a4d4178c2b2f", 1, [[0] * record.N_FIELDS])    # again: nothing new
+    0
+    >>> store.known("e661a4d4178c2b2f", 1)
+    [(0, 0)]
+
+A *different* record under a key that is taken is an error (`ConflictError`): nothing is
+overwritten, and the whole batch is rolled back. Sequence ranges are pairs (first, last), both
+included. One thread per Store; any number of readers beside one writer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gauge import record
+
+from .store_file import (
+    APPLICATION_ID,
+    FORMAT,
+    LAYOUT_HEX,
+    SCHEMA,
+    ConflictError,
+    Lock,
+    StoreError,
+    explain,
+)
+from .units import decode
+
+__all__ = ["Clock", "Completeness", "ConflictError", "Store", "StoreError"]
+
+_QUICK_CHECK_BYTES = 64 << 20  # larger files are checked at open only after an unclean end
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Relation of a boot's clock to wall time: wall = wall_s + (board - board_us) * rate.
+
+    `wall_s` is Unix time; `rate` about 1e-6 (seconds per board microsecond); `u_s` its standard
+    uncertainty in seconds.
+    """
+
+    board_us: int
+    wall_s: float
+    rate: float = 1e-6
+    u_s: float = 0.0
+
+    def wall(self, board_us: int) -> float:
+        """Unix time of a board time."""
+        return self.wall_s + (board_us - self.board_us) * self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """What is there of one boot of one device.
+
+    `stored` records within `first`..`last`; `gaps` windows that are not stored and that a gap row
+    explains; `missing` ranges that are neither.
+    """
+
+    device: str
+    boot: int
+    first: int
+    last: int
+    stored: int
+    gaps: int
+    missing: tuple[Range, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Every window is stored: none is missing, and no gap took one."""
+        return not self.missing and not self.gaps
+
+
+_INSERT = (
+    f"INSERT OR IGNORE INTO records (device, boot, {', '.join(record.FIELD_NAMES)})"
+    f" VALUES (?, ?{', ?' * record.N_FIELDS})"
+)
+_ROW = f"SELECT {', '.join(record.FIELD_NAMES)} FROM records WHERE device=? AND boot=?"
+
+
+class Store:
+    """A database file. Use as a context manager, or call `close`.
+
+    `path` may be ":memory:". With `read_only` nothing is written and the file must exist; any
+    number of readers may look at a database while it is written. With `lock` (used by the logger)
+    a second writer is refused with DeviceError.
+    """
+
+    def __init__(
+        self, path: str | Path, *, read_only: bool = False, lock: bool = False, check: bool = True
+    ):
+        self.path = str(path)
+        self.read_only = read_only
+        self._lock: Lock | None = None
+        self._devices: dict[str, int] = {}
+        self._depth = 0
+        memory = self.path == ":memory:"
+        existing = not memory and os.path.exists(self.path)
+        if read_only and not existing:
+            raise StoreError(f"{self.path}: there is no such file; 'porogauge log' writes one")
+        if existing and os.path.isdir(self.path):
+            raise StoreError(f"{self.path}: is a folder, not a database file")
+        if lock and not memory:
+            self._lock = Lock(self.path)
+        # A file at rest is read without touching its folder, so that a copy on read-only media
+        # opens; with a write-ahead log beside it SQLite must take part in that.
+        wal = self.path + "-wal"
+        unclean = existing and os.path.exists(wal) and os.path.getsize(wal) > 0
+        try:
+            if read_only:
+                frozen = "&immutable=1" if not unclean and not os.access(wal, os.F_OK) else ""
+                uri = f"{Path(self.path).absolute().as_uri()}?mode=ro{frozen}"
+                self._db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
+            else:
+                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=10)
+            self._open(existing, check, unclean)
+        except sqlite3.Error as error:
+            self.close()
+            raise explain(error, self.path) from None
+        except BaseException:
+            self.close()
+            raise
+
+    # ------------------------------------------------------------ opening
+
+    def _open(self, existing: bool, check: bool, unclean: bool) -> None:
+        db = self._db
+        if not existing or not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if self.read_only:
+                raise StoreError(f"{self.path}: has no records: it is empty")
+            self._create()
+        elif db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise StoreError(
+                f"{self.path}: is a database, but not one of porogauge; use another file"
+            )
+        self._check_format()
+        small = existing and os.path.getsize(self.path) <= _QUICK_CHECK_BYTES
+        if check and existing and (small or unclean):
+            result = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if result != "ok":
+                raise explain(sqlite3.DatabaseError(f"malformed: {result}"), self.path)
+        if not self.read_only:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA foreign_keys=ON")
+            # Shows a read-only file now, not at the first record.
+            db.execute("UPDATE meta SET value=? WHERE key='opened'", (str(time.time()),))
+
+    def _create(self) -> None:
+        self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        self._db.execute(f"PRAGMA user_version={FORMAT}")
+        with self.batch():
+            for statement in SCHEMA.split(";\n"):
+                if statement.strip():
+                    self._db.execute(statement)
+            self._db.executemany(
+                "INSERT INTO meta VALUES (?, ?)",
+                (
+                    ("layout_hash", LAYOUT_HEX),
+                    ("layout", record.LAYOUT),
+                    ("fields", json.dumps(record.FIELD_NAMES)),
+                    ("created", str(time.time())),
+                    ("opened", str(time.time())),
+                ),
+            )
+
+    def _check_format(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT:
+            raise StoreError(
+                f"{self.path}: has format {version}, this program writes {FORMAT};"
+                " use the program's version that wrote it"
+            )
+        row = self._db.execute("SELECT value FROM meta WHERE key='layout_hash'").fetchone()
+        found = row[0] if row else "none"
+        if found != LAYOUT_HEX:
+            raise StoreError(
+                f"{self.path}: was written with record layout {found}, this program has"
+                f" {LAYOUT_HEX}; log into a new file, read this one with the version that wrote it"
+            )
+
+    def close(self) -> None:
+        """Close the file; what is not committed is rolled back. May be called twice."""
+        db, self._db = getattr(self, "_db", None), None
+        try:
+            if db is not None:
+                db.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ writing
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """One transaction: committed at the end of the outermost block, or not at all."""
+        self._depth += 1
+        try:
+            if self._depth == 1:
+                self._db.execute("BEGIN IMMEDIATE")
+            yield
+            if self._depth == 1:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            raise explain(error, self.path) from None
+        except BaseException:
+            self._undo()
+            raise
+        finally:
+            self._depth -= 1
+
+    def _undo(self) -> None:
+        if self._depth == 1:
+            self._devices.clear()  # ids of devices that the rolled back transaction made
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    def _id(self, device: str, create: bool) -> int | None:
+        known = self._devices.get(device)
+        if known is None:
+            row = self._db.execute("SELECT id FROM devices WHERE device=?", (device,)).fetchone()
+            if row is None and not create:
+                return None
+            if row is None:
+                now = time.time()
+                cursor = self._db.execute(
+                    "INSERT INTO devices (device, first_seen, last_seen) VALUES (?, ?, ?)",
+                    (device, now, now),
+                )
+                row = (cursor.lastrowid,)
+            known = self._devices[device] = row[0]
+        return known
+
+    def hello(self, device: str, boot: int, board: str = "", firmware: str = "") -> None:
+        """Note that a device is there, with this boot, board and firmware."""
+        now = time.time()
+        with self.batch():
+            key = self._id(device, True)
+            self._db.execute(
+                "UPDATE devices SET board=?, firmware=?, last_seen=? WHERE id=?",
+                (board, firmware, now, key),
+            )
+            self._db.execute(
+                "INSERT INTO boots (device, boot, firmware, first_seen, last_seen)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET firmware=excluded.firmware,"
+                " last_seen=excluded.last_seen",
+                (key, boot, firmware, now, now),
+            )
+
+    def clock(self, device: str, boot: int, clock: Clock) -> None:
+        """Store the clock relation of a boot; a later one replaces it."""
+        now = time.time()
+        values = (clock.board_us, clock.wall_s, clock.rate, clock.u_s)
+        with self.batch():
+            self._db.execute(
+                "INSERT INTO boots (device, boot, first_seen, last_seen, clock_board_us,"
+                " clock_wall_s, clock_rate, clock_u_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET last_seen=excluded.last_seen,"
+                " clock_board_us=excluded.clock_board_us, clock_wall_s=excluded.clock_wall_s,"
+                " clock_rate=excluded.clock_rate, clock_u_s=excluded.clock_u_s",
+                (self._id(device, True), boot, now, now, *values),
+            )
+
+    def append(self, device: str, boot: int, rows: Iterable[Sequence[int]]) -> int:
+        """Store records; return how many were new.
+
+        `rows` are sequences of words in the order of `FIELD_NAMES`. Order and repetition do not
+        matter. Raises ConflictError when a different record has one of the keys, ValueError when
+        a row has another number of words; then none of `rows` is stored.
+        """
+        rows = [tuple(row) for row in rows]
+        for row in rows:
+            if len(row) != record.N_FIELDS:
+                raise ValueError(f"a record has {record.N_FIELDS} words, not {len(row)}")
+        with self.batch():
+            key = self._id(device, True)
+            before = self._db.total_changes
+            self._db.executemany(_INSERT, ((key, boot, *row) for row in rows))
+            new = self._db.total_changes - before
+            if new != len(rows):
+                self._compare(device, key, boot, rows)
+        return new
+
+    def _compare(self, device: str, key: int, boot: int, rows: list[tuple[int, ...]]) -> None:
+        for row in rows:
+            seq = row[record.SEQ]
+            stored = self._db.execute(_ROW + " AND seq=?", (key, boot, seq)).fetchone()
+            if stored != row:
+                names = [
+                    n for n, a, b in zip(record.FIELD_NAMES, stored, row, strict=True) if a != b
+                ]
+                raise ConflictError(
+                    f"{self.path}: device {device} boot {boot} seq {seq} is stored already with"
+                    f" other values ({', '.join(names[:5])}{', ...' if names[5:] else ''});"
+                    " nothing was overwritten. The board's boot counter has started again (its"
+                    " file system was erased): log into a new file"
+                )
+
+    def gap(self, device: str, boot: int, from_seq: int, to_seq: int, cause: str) -> bool:
+        """Note windows that the board no longer has; True when the row is new."""
+        with self.batch():
+            cursor = self._db.execute(
+                "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?)",
+                (self._id(device, True), boot, from_seq, to_seq, cause, time.time()),
+            )
+            return cursor.rowcount == 1
+
+    def event(
+        self,
+        kind: str,
+        text: Mapping[str, Any],
+        device: str | None = None,
+        boot: int | None = None,
+    ) -> None:
+        """Append something that happened: a command, a connection, an interruption."""
+        with self.batch():
+            key = None if device is None else self._id(device, True)
+            self._db.execute(
+                "INSERT INTO events (time, kind, device, boot, text) VALUES (?, ?, ?, ?, ?)",
+                (time.time(), kind, key, boot, json.dumps(dict(text))),
+            )
+
+    def document(self, kind: str, id: int, name: str | None, toml: str | None) -> None:
+        """Keep the file of a recipe or calibration under its id; a known text is kept."""
+        table = {"recipe": "recipes", "calibration": "calibrations"}[kind]
+        with self.batch():
+            self._db.execute(
+                f"INSERT INTO {table} VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " name=coalesce(name, excluded.name), toml=coalesce(toml, excluded.toml)",
+                (id, name, toml, time.time()),
+            )
+
+    def configuration(self, device: str, boot: int, from_seq: int, blob: bytes) -> bool:
+        """Note the configuration blob in force from a record on; True when it is news.
+
+        Raises ValueError (of `gauge.config.unpack`) when the blob is damaged.
+        """
+        from gauge import config
+
+        words = config.unpack(blob)
+        ids = words[config.RECIPE_ID], words[config.CALIBRATION_ID]
+        with self.batch():
+            key = self._id(device, True)
+            last = self._db.execute(
+                "SELECT blob FROM configurations WHERE device=? AND boot=? AND from_seq<=?"
+                " ORDER BY from_seq DESC LIMIT 1",
+                (key, boot, from_seq),
+            ).fetchone()
+            if last is not None and last[0] == bytes(blob):
+                return False
+            self.document("recipe", ids[0], None, None)
+            self.document("calibration", ids[1], None, None)
+            self._db.execute(
+                "INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?)",
+                (key, boot, from_seq, *ids, bytes(blob)),
+            )
+            return True
+
+    # ------------------------------------------------------------ asking
+
+    def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        try:
+            return self._db.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+    def _where(self, device: str | None, boot: int | None, table: str = "") -> tuple[str, list]:
+        clauses, values = [], []
+        if device is not None:
+            clauses.append(f"{table}device=?")
+            values.append(self._id(device, False))
+        if boot is not None:
+            clauses.append(f"{table}boot=?")
+            values.append(boot)
+        return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
+
+    def known(self, device: str, boot: int) -> list[Range]:
+        """Ranges of sequence numbers that are stored, ascending: where a session resumes."""
+        where, values = self._where(device, boot)
+        first, last, count = self._all(
+            f"SELECT min(seq), max(seq), count(*) FROM records{where}", values
+        )[0]
+        if not count:
+            return []
+        if count == last - first + 1:  # the ordinary case, at the cost of one index scan
+            return [(first, last)]
+        return self._all(
+            "SELECT min(seq), max(seq) FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq)"
+            f" AS island FROM records{where}) GROUP BY island ORDER BY 1",
+            values,
+        )
+
+    def completeness(self, device: str, boot: int, first: int | None = None) -> Completeness:
+        """What is stored of a boot, what a gap row explains, and what is missing.
+
+        Counted from `first` (default: the first stored or explained window) to the last one.
+        """
+        stored = self.known(device, boot)
+        rows = self.gaps(device, boot)
+        spans = stored + [(row["from_seq"], row["to_seq"]) for row in rows]
+        if not spans:
+            return Completeness(device, boot, 0, -1, 0, 0, ())
+        start = min(low for low, _ in spans) if first is None else first
+        end = max(high for _, high in spans)
+        count = sum(high - max(low, start) + 1 for low, high in stored if high >= start)
+        missing = _holes(spans, start, end)
+        windows = max(0, end - start + 1)
+        gaps = windows - count - sum(high - low + 1 for low, high in missing)
+        return Completeness(device, boot, start, end, count, gaps, tuple(missing))
+
+    def missing(self, device: str, boot: int, first: int | None = None) -> list[Range]:
+        """Ranges between the first and last window that are neither stored nor explained."""
+        return list(self.completeness(device, boot, first).missing)
+
+    def boots(self) -> list[dict[str, Any]]:
+        """Every (device, boot) that has something stored, oldest first, with its clock."""
+        names = ("device", "boot", "board", "firmware", "first_seen", "last_seen")
+        rows = self._all(
+            "SELECT d.device, k.boot, d.board, coalesce(b.firmware, d.firmware),"
+            " coalesce(b.first_seen, d.first_seen), coalesce(b.last_seen, d.last_seen),"
+            " b.clock_board_us, b.clock_wall_s, b.clock_rate, b.clock_u_s"
+            " FROM (SELECT device, boot FROM boots UNION"
+            " SELECT DISTINCT device, boot FROM records) k JOIN devices d ON d.id=k.device"
+            " LEFT JOIN boots b ON b.device=k.device AND b.boot=k.boot ORDER BY 5, 1, 2"
+        )
+        found = []
+        for row in rows:
+            clock = Clock(*row[6:10]) if row[6] is not None else None
+            found.append(dict(zip(names, row[:6], strict=True)) | {"clock": clock})
+        return found
+
+    def gaps(self, device: str | None = None, boot: int | None = None) -> list[dict[str, Any]]:
+        """Gap rows, in order."""
+        where, values = self._where(device, boot, "g.")
+        names = ("device", "boot", "from_seq", "to_seq", "cause", "noted")
+        rows = self._all(
+            "SELECT d.device, g.boot, g.from_seq, g.to_seq, g.cause, g.noted FROM gaps g"
+            f" JOIN devices d ON d.id=g.device{where} ORDER BY 1, 2, 3",
+            values,
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Events, oldest first."""
+        rows = self._all(
+            "SELECT e.time, e.kind, d.device, e.boot, e.text FROM events e"
+            " LEFT JOIN devices d ON d.id=e.device WHERE ? IS NULL OR e.kind=? ORDER BY e.id",
+            (kind, kind),
+        )
+        names = ("time", "kind", "device", "boot", "text")
+        return [dict(zip(names, row, strict=True)) | {"text": json.loads(row[4])} for row in rows]
+
+    def configurations(self, device: str, boot: int) -> list[dict[str, Any]]:
+        """Configurations of a boot in order of `from_seq`, with the files where known."""
+        where, values = self._where(device, boot)
+        names = ("from_seq", "recipe_id", "calibration_id", "blob", "recipe", "calibration")
+        rows = self._all(
+            "SELECT from_seq, recipe, calibration, blob,"
+            " (SELECT toml FROM recipes WHERE id=recipe),"
+            " (SELECT toml FROM calibrations WHERE id=calibration)"
+            f" FROM configurations{where} ORDER BY from_seq",
+            values,
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def count(self, device: str | None = None, boot: int | None = None) -> int:
+        """Number of records."""
+        where, values = self._where(device, boot)
+        return self._all(f"SELECT count(*) FROM records{where}", values)[0][0]
+
+    def rows(
+        self, device: str, boot: int, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, ...]]:
+        """Words of the records of a boot, by ascending sequence number."""
+        values = [self._id(device, False), boot, first, (1 << 62) if last is None else last]
+        try:
+            yield from self._db.execute(_ROW + " AND seq BETWEEN ? AND ? ORDER BY seq", values)
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+    def columns(self, names: Sequence[str], device: str, boot: int) -> Iterator[tuple[int, ...]]:
+        """Chosen fields of the records of a boot, by ascending sequence number."""
+        for name in names:
+            if name not in record.FIELD_NAMES:
+                raise ValueError(f"{name} is not a field of a record")
+        sql = f"SELECT {', '.join(names)} FROM records WHERE device=? AND boot=? ORDER BY seq"
+        try:
+            yield from self._db.execute(sql, (self._id(device, False), boot))
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+    def decoded(self, device: str, boot: int) -> Iterator[dict[str, Any]]:
+        """Records of a boot in user units (`porogauge.units.decode`)."""
+        for row in self.rows(device, boot):
+            yield decode(row, boot)
+
+
+def _holes(spans: Iterable[Range], start: int, end: int) -> list[Range]:
+    """Ranges of start..end that no span covers."""
+    holes, cursor = [], start
+    for low, high in sorted(spans):
+        if low > cursor:
+            holes.append((cursor, min(low - 1, end)))
+        cursor = max(cursor, high + 1)
+    if cursor <= end:
+        holes.append((cursor, end))
+    return holes

@@ -1,0 +1,158 @@
+"""What a gauge's database file is: its tables, its lock, and what SQLite's errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+
+from gauge import record
+
+from .errors import DeviceError, PorogaugeError
+
+__all__ = [
+    "APPLICATION_ID",
+    "FORMAT",
+    "LAYOUT_HEX",
+    "SCHEMA",
+    "ConflictError",
+    "Lock",
+    "StoreError",
+    "explain",
+]
+
+APPLICATION_ID = 0x504F524F  # "PORO": `file` and other tools can tell what the database is
+FORMAT = 1
+LAYOUT_HEX = record.LAYOUT_HASH.hex()
+
+
+class StoreError(PorogaugeError):
+    """The database cannot be used; the message says why and what to do."""
+
+
+class ConflictError(StoreError):
+    """Another record is stored under this key already; nothing was changed."""
+
+
+_COLUMNS = ",\n    ".join(f"{name} INTEGER NOT NULL" for name in record.FIELD_NAMES)
+SCHEMA = f"""
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE devices (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL UNIQUE,   -- unique id of the board, hexadecimal
+    board TEXT, firmware TEXT,     -- as it said last
+    first_seen REAL NOT NULL, last_seen REAL NOT NULL  -- Unix time
+);
+CREATE TABLE boots (
+    device INTEGER NOT NULL REFERENCES devices(id),
+    boot INTEGER NOT NULL,
+    firmware TEXT, first_seen REAL NOT NULL, last_seen REAL NOT NULL,
+    clock_board_us INTEGER, clock_wall_s REAL, clock_rate REAL, clock_u_s REAL,
+    PRIMARY KEY (device, boot)
+) WITHOUT ROWID;
+-- A rowid table: the key's own index then covers every question about sequence numbers.
+CREATE TABLE records (
+    device INTEGER NOT NULL REFERENCES devices(id),
+    boot INTEGER NOT NULL,
+    {_COLUMNS},
+    PRIMARY KEY (device, boot, seq)
+);
+CREATE INDEX records_flagged ON records (device, boot, seq, flags) WHERE flags <> 0;
+CREATE TABLE gaps (
+    device INTEGER NOT NULL REFERENCES devices(id),
+    boot INTEGER NOT NULL,
+    from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL CHECK (to_seq >= from_seq),
+    cause TEXT NOT NULL, noted REAL NOT NULL,
+    PRIMARY KEY (device, boot, from_seq, to_seq)
+) WITHOUT ROWID;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    time REAL NOT NULL,            -- Unix time
+    kind TEXT NOT NULL,
+    device INTEGER REFERENCES devices(id), boot INTEGER,
+    text TEXT NOT NULL             -- JSON object
+);
+CREATE INDEX events_kind ON events (kind, time);
+-- What was in force: the file as it was sent, by the id that the board carries.
+CREATE TABLE recipes (id INTEGER PRIMARY KEY, name TEXT, toml TEXT, first_seen REAL NOT NULL);
+CREATE TABLE calibrations (id INTEGER PRIMARY KEY, name TEXT, toml TEXT, first_seen REAL NOT NULL);
+CREATE TABLE configurations (
+    device INTEGER NOT NULL REFERENCES devices(id),
+    boot INTEGER NOT NULL,
+    from_seq INTEGER NOT NULL,     -- in force from this record on
+    recipe INTEGER NOT NULL, calibration INTEGER NOT NULL,
+    blob BLOB NOT NULL,            -- gauge.config words as read from the board
+    PRIMARY KEY (device, boot, from_seq)
+) WITHOUT ROWID;
+"""
+
+
+def explain(error: sqlite3.Error, path: str) -> StoreError:
+    """Turn an SQLite error into what is wrong and what to do."""
+    text = str(error)
+    if "not a database" in text or "malformed" in text or "corrupt" in text:
+        return StoreError(
+            f"{path}: is damaged or not a database ({text}); keep the file, start a new one, and"
+            f" try 'sqlite3 {path} .recover' to get the rows out"
+        )
+    if "readonly" in text or "read-only" in text:
+        return StoreError(f"{path}: is read-only; check the permissions of file and folder")
+    if "disk is full" in text or "disk I/O" in text:
+        return StoreError(
+            f"{path}: could not be written ({text}); free some space: the board keeps what is not"
+            " yet stored as long as its memory lasts"
+        )
+    if "locked" in text or "busy" in text:
+        return StoreError(f"{path}: is locked by another program; close it or use another file")
+    if "unable to open" in text:
+        return StoreError(f"{path}: cannot be opened; check that the folder exists and is yours")
+    return StoreError(f"{path}: {text}")
+
+
+class Lock:
+    """One writer per database: an advisory lock on a file beside it, gone with its process."""
+
+    def __init__(self, path: str):
+        self.path = path + ".lock"
+        for _ in range(10):
+            try:
+                handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.path}: cannot be made ({error.strerror}); check that the folder exists"
+                    " and is yours"
+                ) from None
+            if not self._take(handle):
+                os.close(handle)
+                raise DeviceError(
+                    f"{path}: another porogauge is writing into it; stop that one or use another"
+                    " file"
+                )
+            # The holder before us may have removed the name while we waited to open it.
+            with suppress(OSError):
+                if os.stat(self.path).st_ino == os.fstat(handle).st_ino:
+                    self._handle = handle
+                    return
+            os.close(handle)
+        raise DeviceError(f"{path}: another porogauge is writing into it")
+
+    @staticmethod
+    def _take(handle: int) -> bool:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def release(self) -> None:
+        with suppress(OSError):
+            os.unlink(self.path)
+        with suppress(OSError):
+            os.close(self._handle)
