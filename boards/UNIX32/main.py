@@ -35,7 +35,7 @@ def repl():
 program = os.getenv(pipe.PROGRAM)
 if program:
     execute(program, {"__name__": "__main__"})
-else:
+elif not hw.service_pin():
     from gauge import app
 
     app.main()

@@ -1,8 +1,7 @@
 """The gauge's one state machine: from what is known to a state and the reason for it (pure).
 
 The states are `record.STATE_NAMES`. They are decided anew after every window from facts, in the
-order of their weight; nothing but a started standardisation, a hold and the film's presence in
-the window before is remembered:
+order of their weight; only a hold is remembered:
 
     fault          no legal calibration and recipe, or a sensor without which nothing is measured
     hold           asked for by a command, until resumed
@@ -27,7 +26,6 @@ class Machine:
         self.state = r.STATE_WARM_UP
         self.reason = r.REASON_SENSOR_START
         self.hold = False
-        self.film_before = False  # film was in the gap in the window before
 
     def decide(self, faults, film_present, warming, standardising):
         """Take the facts of one window; return True when the state or its reason changed.

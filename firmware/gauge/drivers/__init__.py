@@ -61,7 +61,8 @@ def bus_code(error):
 
 def ticks_diff(later, earlier):
     """Return `later - earlier` of two ticks, signed, right across the wrap."""
-    return ((later - earlier + 0x20000000) & 0x3FFFFFFF) - 0x20000000
+    # The sign is put back by XOR: adding half the range first could reach 2**30 and be allocated.
+    return (((later - earlier) & 0x3FFFFFFF) ^ 0x20000000) - 0x20000000
 
 
 class DriverError(OSError):

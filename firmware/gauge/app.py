@@ -1,0 +1,513 @@
+"""The instrument: one loop that turns conversions into records, and the wiring of all rooms.
+
+A round of the loop: fetch the converter's result when /RDY has fallen, take in what the lasers
+have sent, finish the window when both lasers have delivered it, look after slow sensors and
+buttons, let the link send and receive, feed the watchdog, sleep. Only a whole round feeds the
+watchdog. In steady state a round allocates nothing.
+
+    from gauge.app import App
+    from gauge.hw import Hardware
+
+    App(Hardware()).run()
+
+Units are those of `gauge.record`; times are ticks, microseconds modulo 2**30.
+"""
+
+import gc
+
+from micropython import const
+
+from gauge import VERSION, config, health, record, reference
+from gauge import record as r
+from gauge.commands import Commands
+from gauge.drivers import ticks_diff
+from gauge.drivers.ad7746 import AD7746
+from gauge.drivers.sht4x import SHT4x
+from gauge.film import Film
+from gauge.hw import Hardware
+from gauge.judge import Judge
+from gauge.link import protocol
+from gauge.link.commands import ConfigTransfer
+from gauge.link.session import BoardSession
+from gauge.sensors import Capacitance, Climate, HeadLaser
+from gauge.standardise import (
+    REPORT_AS_FOUND_C0_AF,
+    REPORT_AS_FOUND_D_8NM,
+    REPORT_AS_LEFT_C0_AF,
+    REPORT_AS_LEFT_D_8NM,
+    REPORT_RESULT,
+    Standardiser,
+)
+from gauge.state import Machine
+
+_CONFIG_FILE = "config"
+_REFERENCE_FILE = "reference"
+_MASK = const(0x3FFFFFFF)
+_LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered the window by then
+_SLEEP_MS = const(2)  # longest sleep of a round
+_HEARTBEAT_US = const(500_000)
+_DEBOUNCE_US = const(20_000)
+_LEAVE_US = const(200_000)  # longest wait for a last reply to leave
+_SEQ_END = const(0x3FFFFFF0)
+# States in which no number is to be expected, whatever else may be wrong
+_OWN_REASON = (r.STATE_WARM_UP, r.STATE_HOLD, r.STATE_STANDARDISING)
+
+# What the head is taken for while the board has no configuration: raw readings can then be seen,
+# no number is computed.
+_BARE_LASER = const(0)
+_BARE_RATE = const(4000)
+# Climate for which a recipe's permittivity is stated: taken as long as the sensor has said nothing
+_AIR_MC = const(23_000)
+_RH_PPM = const(500_000)
+
+
+class Button:
+    """An input that must be active for 20 ms before it counts, once per press."""
+
+    def __init__(self, level):
+        self._level = level
+        self._since = -1
+
+    def pressed(self, now):
+        """Return True once when the input has become active; `now` in ticks."""
+        if not self._level():
+            self._since = -1
+        elif self._since == -1:
+            self._since = now
+        elif self._since >= 0 and ticks_diff(now, self._since) >= _DEBOUNCE_US:
+            self._since = -2  # counted; waits for the release
+            return True
+        return False
+
+
+class App:
+    """The whole instrument on `hardware` (see `gauge.hw`)."""
+
+    def __init__(self, hardware):
+        self.hw = hardware
+        board = hardware.board
+        hardware.outputs.all_off()
+        self.rec = record.new()
+        self.machine = Machine()
+        self.session = BoardSession(
+            board.LINK_RING_BYTES,
+            {"device_id": hardware.unique_id(), "board": board.NAME, "firmware": VERSION},
+            hardware.boot_id(),
+            Commands(self),
+            ConfigTransfer(config.BLOB_BYTES, self._blob, self._commit),
+        )
+        self._transports = tuple(t for t in (hardware.usb, hardware.uart) if t is not None)
+        self.capacitance = Capacitance(
+            hardware,
+            AD7746(hardware.i2c, board.CAP_ADDRESS, board.CAP_CHANNEL, board.CAP_EXCITATION),
+        )
+        self.climate = Climate(SHT4x(hardware.i2c, board.CLIMATE_ADDRESS))
+        self.a = self.b = None
+        self.film = self.judge = self.standardiser = None
+        self._config_blob = None
+        self._config_fault = "the board has no configuration: push a recipe"
+        self._standardise_button = Button(hardware.inputs.standardise)
+        self._acknowledge_button = Button(hardware.inputs.acknowledge)
+        self._seq = 0
+        self._pending = False  # a window waits for its lasers
+        self._deadline = 0
+        self._t_close = hardware.now()
+        self._lost = 0  # conversions since the window before
+        self._planned = False  # the hole before this window is a frame temperature
+        self._late_us = 0
+        self._dropped = 0  # records that the ring had dropped at the last window
+        self._counts = 0
+        self._mm = 0
+        self._frame_mc = 0
+        self._air_mc = 0
+        self._rh_ppm = 0
+        self._counts_rest = 0
+        self._counts_per_m = 0
+        self._beat = False
+        self._beaten = hardware.now()
+        self._warm_up_s = 0
+        self._film_before = False
+        self._keep_reference = False
+        self._boot_flags = 0
+        cause = hardware.reset_cause()
+        self._reset_cause = health.RESET_CAUSES.index(cause)
+        if cause == "watchdog":
+            self._boot_flags = r.FLAG_WATCHDOG_RESTART
+        self._words = None
+        self._leaving = 0
+        self._leave_at = 0
+        self._round_at = hardware.now()
+        self._round_max_us = 0
+        self._busy_us = 0
+        self.lost = 0
+        clock = self.session.clock
+        clock.update(0)  # time zero is that of the ticks: power-up
+        clock.update(hardware.now())
+        self._configure(self._stored_words())
+
+    # -- configuration
+
+    def _stored_words(self):
+        blob = self.hw.store.read(_CONFIG_FILE)
+        if blob is None:
+            return None
+        try:
+            words = config.unpack(blob)
+        except ValueError as error:
+            self._config_fault = "stored configuration refused: %s" % error
+            return None
+        self._config_blob = blob
+        return words
+
+    def _blob(self):
+        """Return the configuration in force as its blob, None when there is none."""
+        return self._config_blob
+
+    def _commit(self, blob):
+        """Check, store and use a configuration; raises ValueError with what is wrong."""
+        words = config.unpack(blob)
+        self.hw.store.write(_CONFIG_FILE, blob)
+        self._config_blob = bytes(blob)
+        self._configure(words)
+
+    def _configure(self, words):
+        """Build everything that depends on the configuration, and start the sensors with it."""
+        self._pending = False
+        self._words = words
+        now = self.hw.now()
+        if words is None:
+            model, rate, sync, latency_a, latency_b = _BARE_LASER, _BARE_RATE, 0, 0, 0
+            capf = capdac = 0
+            self.film = self.judge = self.standardiser = None
+            self._counts_per_m = 0
+        else:
+            model, rate = words[config.LASER_MODEL], words[config.LASER_RATE_HZ]
+            sync = words[config.LASER_SYNC]
+            latency_a, latency_b = words[config.A_LATENCY_US], words[config.B_LATENCY_US]
+            capf, capdac = words[config.CAP_RATE], words[config.CAPDAC_CODE]
+            self.film = Film(words)
+            self.judge = Judge(words)
+            self.standardiser = Standardiser(words, self.film)
+            self.standardiser.restore(self.hw.store.read(_REFERENCE_FILE))
+            # until the first readings of this run
+            self._frame_mc = words[config.FRAME_REF_MC]
+            self._air_mc = _AIR_MC
+            self._rh_ppm = _RH_PPM
+            self._warm_up_s = words[config.WARM_UP_S]
+            self._counts_per_m = words[config.COUNTS_PER_M]
+            self._config_fault = ""
+        self._late_us = max(latency_a, latency_b) + 2 * (1_000_000 // rate) + _LATE_US
+        lasers = self.hw.lasers
+        self.a = HeadLaser(lasers[0], "A", model, rate, latency_a, sync, self.hw.board.LASER_BAUD)
+        self.b = HeadLaser(lasers[1], "B", model, rate, latency_b, sync, self.hw.board.LASER_BAUD)
+        self.a.start(now)
+        self.b.start(now)
+        self.capacitance.start(capf, capdac)
+        self.climate.start(now)
+        blob = self._config_blob
+        if words is None or blob is None:
+            self.session.identify(bytes(4), 0, 0)
+        else:
+            self.session.identify(
+                blob[-4:], words[config.RECIPE_ID], words[config.CALIBRATION_ID]
+            )
+        gc.collect()
+
+    # -- commands
+
+    def ask_to_standardise(self):
+        """Begin a standardisation; return why that is refused, or None."""
+        if self.standardiser is None:
+            return self._config_fault
+        if self.machine.state == r.STATE_MEASURING:
+            return "film is in the gap: take the head off the sheet first"
+        self.standardiser.request()
+        return None
+
+    def acknowledge(self, mask):
+        """Acknowledge latched flags; return what is still latched."""
+        if self.judge is None:
+            return 0
+        return self.judge.acknowledge(mask)
+
+    def leave(self, op):
+        """End the program after the reply has left, in the way that `op` asks for."""
+        self._leaving = op
+        self._leave_at = self.hw.now()
+
+    # -- the loop
+
+    def run(self, windows=None):
+        """Run until a command ends the program, or until so many more windows are done."""
+        hw = self.hw
+        end = None if windows is None else self._seq + windows
+        for transport in self._transports:
+            transport.open()
+        hw.watchdog_start(hw.board.WATCHDOG_MS)
+        try:
+            while self._leaving == 0 and (end is None or self._seq < end):
+                self.round()
+            if self._leaving:
+                self._finish()
+        finally:
+            hw.outputs.all_off()
+            if windows is None:
+                hw.watchdog_stop()
+                for transport in self._transports:
+                    transport.close()
+
+    def round(self):
+        """One whole round; see the module's text. No allocation in steady state."""
+        hw = self.hw
+        now = hw.now()
+        capacitance = self.capacitance
+        if capacitance.take(now):
+            if self._pending:
+                self._finish_window(now)
+            self._begin_window(capacitance.t_ready)
+        elif capacitance.fault and not self._pending:
+            # windows go on without the converter, by the clock
+            if ticks_diff(now, self._t_close) >= 2 * capacitance.period_us:
+                self._begin_window((self._t_close + capacitance.period_us) & _MASK)
+        if self._pending:
+            done = self.a.window.take()
+            done = self.b.window.take() and done
+            if done or ticks_diff(now, self._deadline) >= 0:
+                self._finish_window(now)
+                self._planned = capacitance.look_after(hw.now())
+                if self._keep_reference and self.machine.state == r.STATE_OFF_SHEET:
+                    self._store_reference()
+        self.a.poll(now)
+        self.b.poll(now)
+        self.climate.poll(now)
+        self._look_at_inputs(now)
+        session = self.session
+        session.clock.update(now)
+        for transport in self._transports:
+            session.poll(now, transport)
+        self._show_heartbeat(now)
+        hw.watchdog_feed()
+        end = hw.now()
+        spent = ticks_diff(end, self._round_at)
+        hw.idle(_SLEEP_MS)
+        self._round_at = hw.now()
+        if spent > self._round_max_us:
+            self._round_max_us = spent
+        self._busy_us = (self._busy_us + spent) & _MASK
+
+    def _begin_window(self, t_close):
+        period = self.capacitance.period_us
+        dt = ticks_diff(t_close, self._t_close)
+        if dt < period or dt > period + (period >> 4):
+            # a hole before this conversion: the window is the conversion, not the hole
+            if self._seq and dt > period:
+                self._lost = (dt + (period >> 1)) // period - 1
+            dt = period
+        self.rec[r.DT_US] = dt
+        t_open = (t_close - dt) & _MASK
+        self.a.window.open(t_open, t_close)
+        self.b.window.open(t_open, t_close)
+        self._t_close = t_close
+        self._deadline = (t_close + self._late_us) & _MASK
+        self._pending = True
+
+    def _finish_window(self, now):
+        """The window is complete, or its time is over: make its record."""
+        self._pending = False
+        rec, machine, session = self.rec, self.machine, self.session
+        capacitance, climate = self.capacitance, self.climate
+        clock = session.clock
+        clock.update(now)
+        clock.at(self._t_close)
+        rec[r.SEQ] = self._seq
+        rec[r.T_S] = clock.at_s
+        rec[r.T_US] = clock.at_us
+        rec[r.LOST] = self._lost
+        rec[r.CAP_CODE] = capacitance.code
+        self.a.window.put(rec, r.A_N)
+        self.b.window.put(rec, r.B_N)
+        if capacitance.temperatures:
+            self._frame_mc = capacitance.frame_mc
+        if climate.readings:
+            self._air_mc = climate.air_mc
+            self._rh_ppm = climate.rh_ppm
+        rec[r.FRAME_MC] = self._frame_mc
+        rec[r.AIR_MC] = self._air_mc
+        rec[r.RH_PPM] = self._rh_ppm
+        self._move_web(rec)
+        conditions = self._conditions()
+        if self.film is None:
+            changed = machine.decide(r.FLAG_CALIBRATION_MISSING, False, False, False)
+            rec[r.VALID] = 0
+            rec[r.REASON] = r.REASON_CALIBRATION_MISSING
+            changed = changed or rec[r.FLAGS] != conditions
+            rec[r.FLAGS] = conditions
+            rec[r.OUTPUTS] = 0
+            rec[r.STATE] = machine.state
+            rec[r.STATE_REASON] = machine.reason
+        else:
+            changed = self._measure(rec, conditions)
+        outputs = self.hw.outputs
+        outputs.good(rec[r.OUTPUTS] & r.OUT_GOOD)
+        outputs.marker(rec[r.OUTPUTS] & r.OUT_MARKER)
+        if self._beat:
+            rec[r.OUTPUTS] |= r.OUT_HEARTBEAT
+        session.append(rec, changed)
+        self.lost += self._lost
+        self._lost = 0
+        self._seq += 1
+        if self._seq > _SEQ_END:
+            self.leave(protocol.RESET)  # a new boot id begins a new count
+
+    def _measure(self, rec, conditions):
+        """Numbers, state and flags of a window; return whether state or flags changed."""
+        machine, standardiser = self.machine, self.standardiser
+        self.film.compute(rec)
+        renewed = standardiser.update(rec, machine.state == r.STATE_OFF_SHEET)
+        found = conditions | rec[r.FLAGS]
+        film_present = rec[r.REASON] != r.REASON_NO_FILM
+        edge = film_present and not self._film_before and not found & r.FLAG_CAPACITANCE_FAULT
+        self._film_before = film_present
+        changed = machine.decide(
+            found, film_present, self.session.clock.s < self._warm_up_s, standardiser.running
+        )
+        rec[r.STATE] = machine.state
+        rec[r.STATE_REASON] = machine.reason
+        if machine.state != r.STATE_MEASURING:
+            # numbers were computed under conditions in which they mean nothing: withhold them
+            if rec[r.VALID]:
+                rec[r.VALID] = 0
+                if not rec[r.REASON]:
+                    rec[r.REASON] = machine.reason
+            elif machine.state in _OWN_REASON:
+                rec[r.REASON] = machine.reason
+        elif edge and rec[r.VALID]:
+            rec[r.VALID] = 0
+            rec[r.REASON] = r.REASON_EDGE_OF_FILM
+        if self.judge.update(rec, conditions | standardiser.flags):
+            changed = True
+        if renewed:
+            self._keep_reference = True
+        return changed
+
+    def _conditions(self):
+        """FLAG_* bits of what is wrong with the sensors and the board."""
+        conditions = self._boot_flags
+        if self.film is None:
+            conditions |= r.FLAG_CALIBRATION_MISSING
+        if self.capacitance.fault:
+            conditions |= r.FLAG_CAPACITANCE_FAULT
+        if self.climate.fault:
+            conditions |= r.FLAG_ENVIRONMENT_FAULT
+        if not self.a.streaming:
+            conditions |= r.FLAG_LASER_A_FAULT
+        if not self.b.streaming:
+            conditions |= r.FLAG_LASER_B_FAULT
+        if self._lost and not self._planned or self.a.count_broken() + self.b.count_broken():
+            conditions |= r.FLAG_OVERRUN
+        dropped = self.session.ring.dropped
+        if dropped != self._dropped:
+            self._dropped = dropped
+            conditions |= r.FLAG_RECORD_GAP
+        if self.film is not None:
+            self._boot_flags = 0  # the judge keeps it until it is acknowledged
+        return conditions
+
+    def _move_web(self, rec):
+        """Position of the web at the end of the window, in counts and whole millimetres."""
+        counts = self.hw.encoder.counts()
+        rec[r.POSITION_COUNTS] = counts
+        per_m = self._counts_per_m
+        if per_m:
+            moved = ticks_diff(counts, self._counts) * 1000 + self._counts_rest
+            self._mm += moved // per_m
+            self._counts_rest = moved % per_m
+        self._counts = counts
+        rec[r.POSITION_MM] = self._mm
+
+    # -- slow duties
+
+    def _look_at_inputs(self, now):
+        if self._standardise_button.pressed(now):
+            self.ask_to_standardise()
+        if self._acknowledge_button.pressed(now):
+            self.acknowledge(_MASK)
+
+    def _store_reference(self):
+        """Keep a new reference over a restart: off-sheet only, since the board stands still."""
+        self._keep_reference = False
+        try:
+            self.hw.store.write(_REFERENCE_FILE, bytes(self.standardiser.reference))
+        except OSError:
+            pass  # it is in force all the same; after a restart the calibration's will be
+        self._planned = True
+
+    def _show_heartbeat(self, now):
+        if ticks_diff(now, self._beaten) >= _HEARTBEAT_US:
+            self._beaten = now
+            self._beat = not self._beat
+            self.hw.outputs.heartbeat(self._beat)
+
+    def _finish(self):
+        """Let the last reply leave, then do what was asked for."""
+        hw, session = self.hw, self.session
+        while not session.flushed():
+            now = hw.now()
+            if ticks_diff(now, self._leave_at) > _LEAVE_US:
+                break
+            for transport in self._transports:
+                session.poll(now, transport)
+            hw.watchdog_feed()
+            hw.idle(1)
+        hw.outputs.all_off()
+        if self._leaving == protocol.RESET:
+            hw.reset()
+        elif self._leaving == protocol.BOOTLOADER:
+            hw.bootloader()
+
+    # -- reports
+
+    def report(self, words):
+        """Fill the words of STATUS that are not fields of the record."""
+        words[health.STATUS_WINDOWS] = self._seq
+        words[health.STATUS_LOST] = self.lost
+        standardiser = self.standardiser
+        words[health.STATUS_CONFIGURED] = 0 if standardiser is None else 1
+        if standardiser is None:
+            return
+        words[health.STATUS_HEAD_ID] = self._words[config.HEAD_ID]
+        words[health.STATUS_CALIBRATION_ID] = self._words[config.CALIBRATION_ID]
+        words[health.STATUS_RECIPE_ID] = self._words[config.RECIPE_ID]
+        t_s = standardiser.reference[reference.T_S]
+        words[health.STATUS_STANDARD_S] = -1 if t_s < 0 else self.session.clock.s - t_s
+        report = standardiser.report
+        words[health.STATUS_STANDARD_RESULT] = report[REPORT_RESULT]
+        words[health.STATUS_AS_FOUND_C0_AF] = report[REPORT_AS_FOUND_C0_AF]
+        words[health.STATUS_AS_LEFT_C0_AF] = report[REPORT_AS_LEFT_C0_AF]
+        words[health.STATUS_AS_FOUND_D_8NM] = report[REPORT_AS_FOUND_D_8NM]
+        words[health.STATUS_AS_LEFT_D_8NM] = report[REPORT_AS_LEFT_D_8NM]
+
+    def report_health(self, words):
+        """Fill the words of HEALTH except those of the heap."""
+        session = self.session
+        words[health.HEALTH_UPTIME_S] = session.clock.s
+        words[health.HEALTH_RESET_CAUSE] = self._reset_cause
+        words[health.HEALTH_WINDOWS] = self._seq
+        words[health.HEALTH_BUSY_US] = self._busy_us
+        words[health.HEALTH_IDLE_US] = self.hw.idle_words[0]
+        words[health.HEALTH_LOOP_MAX_US] = self._round_max_us
+        self._round_max_us = 0
+        words[health.HEALTH_LINK_RING_BYTES] = self.hw.board.LINK_RING_BYTES
+        words[health.HEALTH_LINK_RING_USED] = session.ring.used()
+        words[health.HEALTH_LINK_DROPPED] = session.ring.dropped
+        words[health.HEALTH_LINK_RESENT] = session.ring.resent
+        words[health.HEALTH_LINK_BAD_FRAMES] = session.bad_frames
+        words[health.HEALTH_CAPACITANCE_ERRORS] = self.capacitance.errors
+        words[health.HEALTH_CLIMATE_ERRORS] = self.climate.errors
+        words[health.HEALTH_LASER_A_ERRORS] = self.a.errors
+        words[health.HEALTH_LASER_B_ERRORS] = self.b.errors
+
+
+def main():
+    """Run the gauge on this board until a command ends it."""
+    App(Hardware()).run()

@@ -1,0 +1,276 @@
+"""The sensors as the application sees them: each starts, is watched, and comes back by itself.
+
+One bad sensor never stops the others: a start that fails is tried again later, its text is kept
+for the host, and what the sensor would have said is told as a fault. What runs with every round
+allocates nothing while the sensor is well.
+
+Times are ticks (microseconds modulo 2**30), as `hardware.now()` gives them.
+"""
+
+from micropython import const
+
+from gauge import drivers
+from gauge.drivers import DriverError, ticks_diff
+from gauge.drivers.optoncdt import MODELS, Laser
+from gauge.windows import LaserWindow
+
+_RETRY_US = const(500_000)  # between two attempts to start a sensor
+_CLIMATE_US = const(1_000_000)  # between two readings of air temperature and humidity
+_VERIFY_US = const(1_000_000)  # between two read-backs of the converter's settings
+_TEMPERATURE_US = const(60_000_000)  # between two frame temperatures (each costs 3 conversions)
+_MISSING = const(5)  # conversions without /RDY before the converter counts as lost
+_SILENT_US = const(200_000)  # without a byte, a laser counts as lost and is configured anew
+# part of each laser in the synchronisation, by laser_sync
+_ROLES = {
+    "A": ("free", "master", "master_alternating"),
+    "B": ("free", "slave", "slave_alternating"),
+}
+_FAILURES = const(3)  # failed readings in a row before the climate sensor counts as lost
+
+
+class Capacitance:
+    """The converter: `code` of the newest conversion, `fault` (0 or a negative code)."""
+
+    def __init__(self, hardware, chip):
+        self._hardware = hardware
+        self._chip = chip
+        self._seen = 0
+        self._last = 0  # ticks of the last /RDY or start
+        self._tried = 0
+        self._verified = 0
+        self._warmed = 0
+        self._capf = 0
+        self._capdac = 0
+        self.fault = drivers.NOT_READY
+        self.text = ""
+        self.errors = 0
+        self.code = 0
+        self.t_ready = 0  # ticks of the fall of /RDY that belongs to `code`
+        self.missed = 0  # conversions that ended unread before it
+
+    @property
+    def period_us(self):
+        """Nominal time of one conversion."""
+        return self._chip.period_us
+
+    @property
+    def temperatures(self):
+        """How many frame temperatures there have been since the start."""
+        return self._chip.temperatures
+
+    @property
+    def frame_mc(self):
+        """Frame temperature from the chip, thousandths of a degree Celsius."""
+        return self._chip.temperature_mc
+
+    def start(self, capf, capdac):
+        """Set up and start the chip now; a failure is kept as fault and tried again later."""
+        self._capf = capf
+        self._capdac = capdac
+        now = self._hardware.now()
+        self._tried = now
+        self._last = now
+        self._verified = now
+        self._warmed = (now - _TEMPERATURE_US) & 0x3FFFFFFF  # a first temperature soon
+        self._seen = self._hardware.ready.words[0]
+        try:
+            self._chip.start(capf, capdac)
+            self.fault = 0
+            self.text = ""
+        except DriverError as error:
+            self._fail(drivers.NO_ANSWER, error.fault)
+        except OSError as error:
+            self._fail(drivers.bus_code(error), drivers.fault_text(drivers.bus_code(error)))
+
+    def take(self, now):
+        """Fetch a new conversion; return True when `code` is one to make a window of."""
+        words = self._hardware.ready.words
+        count = words[0]
+        if count == self._seen:
+            self._watch(now)
+            return False
+        missed = ((count - self._seen) & 0x3FFFFFFF) - 1
+        self._seen = count
+        t_ready = words[1 + ((count - 1) & 15)]
+        self._last = now
+        code = self._chip.read()
+        if code == drivers.NOT_READY or code == drivers.SKIPPED:
+            return False
+        if code < 0:
+            if code == drivers.TOO_LOW or code == drivers.TOO_HIGH or code == drivers.EXCITATION:
+                self.fault = code  # the chip is well: the next reading may be
+                self.errors += 1
+                self.code = 0
+                self.t_ready = t_ready
+                self.missed = missed
+                return True
+            self._fail(code, drivers.fault_text(code))
+            return False
+        self.fault = 0
+        self.code = code
+        self.t_ready = t_ready
+        self.missed = missed
+        return True
+
+    def look_after(self, now):
+        """Slow duties, right after a window: read-back, frame temperature.
+
+        Returns True when a hole in the conversions was begun on purpose.
+        """
+        if self.fault:
+            return False
+        if ticks_diff(now, self._verified) >= _VERIFY_US:
+            self._verified = now
+            code = self._chip.verify()
+            if drivers.is_fault(code):
+                self._fail(code, drivers.fault_text(code))
+                self._tried = (now - _RETRY_US) & 0x3FFFFFFF  # start again at once
+        elif ticks_diff(now, self._warmed) >= _TEMPERATURE_US:
+            self._warmed = now
+            return self._chip.start_temperature() == 0
+        return False
+
+    def _watch(self, now):
+        if self.fault < drivers.SKIPPED and self.fault > drivers.EXCITATION:
+            if ticks_diff(now, self._tried) >= _RETRY_US:
+                if self.fault == drivers.BUS_STUCK:
+                    self._hardware.free_i2c()
+                self.start(self._capf, self._capdac)
+        elif ticks_diff(now, self._last) > _MISSING * self._chip.period_us:
+            # a fall of /RDY may have been missed: a read makes the chip raise it again
+            code = self._chip.read()
+            self._last = now
+            if code == drivers.NOT_READY or drivers.is_fault(code):
+                self._fail(drivers.NO_ANSWER, "no conversion ends: check /RDY and the supply")
+
+    def _fail(self, code, text):
+        self.fault = code
+        self.text = text
+        self.errors += 1
+        self.code = 0
+
+
+class Climate:
+    """Air temperature and humidity of the head; `fault` is 0 or a negative code."""
+
+    def __init__(self, chip):
+        self._chip = chip
+        self._began = 0
+        self._failures = _FAILURES
+        self._started = False
+        self.fault = drivers.NOT_READY
+        self.text = ""
+        self.errors = 0
+
+    @property
+    def air_mc(self):
+        """Air temperature, thousandths of a degree Celsius."""
+        return self._chip.air_mc
+
+    @property
+    def rh_ppm(self):
+        """Relative humidity, ppm (10 000 per %RH)."""
+        return self._chip.rh_ppm
+
+    @property
+    def readings(self):
+        """How many there have been since the start."""
+        return self._chip.readings
+
+    def start(self, now):
+        """Identify the chip; a failure is kept as fault and tried again."""
+        self._began = now
+        try:
+            self._chip.start()
+            self._started = True
+            self._chip.begin(now)
+        except DriverError as error:
+            self._fail(drivers.NO_ANSWER)
+            self.text = error.fault
+
+    def poll(self, now):
+        """Take in a finished reading and begin the next one when it is time."""
+        if self._started:
+            code = self._chip.poll(now)
+            if code == 0:
+                self.fault = 0
+                self.text = ""
+                self._failures = 0
+            elif drivers.is_fault(code):
+                self._fail(code)
+        if ticks_diff(now, self._began) >= _CLIMATE_US:
+            self._began = now
+            if not self._started:
+                self.start(now)
+            else:
+                code = self._chip.begin(now)
+                if drivers.is_fault(code):
+                    self._fail(code)
+
+    def _fail(self, code):
+        self.errors += 1
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            self.fault = code
+            self.text = drivers.fault_text(code)
+
+
+class HeadLaser:
+    """One laser: dialogue until it streams, its window, and what is wrong with it.
+
+    `name` is its place in the head, A or B; `model` its index in `optoncdt.MODELS`; `sync` as the
+    configuration's laser_sync.
+    """
+
+    def __init__(self, stream, name, model, rate_hz, latency_us, sync, baud):
+        kind = MODELS[model]
+        self._stream = stream
+        self._laser = Laser(stream, kind, name)
+        self._laser.configure(rate_hz, _ROLES[name][sync] if kind.sync else None)
+        self._heard = 0
+        self._head = 0
+        self._stream_known = False
+        self.window = LaserWindow(
+            stream, latency_us, kind.max_code, (10_000_000 + baud // 2) // baud
+        )
+        self.text = ""
+        self.errors = 0  # times that the laser was lost, and broken characters
+
+    @property
+    def streaming(self):
+        """Whether the laser is set up and sends distances."""
+        return self._stream_known
+
+    def start(self, now):
+        """Begin the dialogue that sets the laser up; `poll` leads it on."""
+        self._stream_known = False
+        self._laser.begin(now)
+
+    def poll(self, now):
+        """Lead the dialogue on, or notice that a streaming laser has fallen silent."""
+        if not self._stream_known:
+            code = self._laser.poll(now)
+            if code == 0:
+                self._stream_known = True
+                self.window.restart()
+                self._head = self._stream.head()
+                self._heard = now
+                self.text = ""
+            elif drivers.is_fault(code) and not self.text:
+                self.errors += 1
+                self.text = self._laser.fault
+            return
+        head = self._stream.head()
+        if head != self._head:
+            self._head = head
+            self._heard = now
+        elif ticks_diff(now, self._heard) > _SILENT_US:
+            self.errors += 1
+            self.text = "laser has fallen silent: check its supply and the RS-422 pair"
+            self.start(now)
+
+    def count_broken(self):
+        """Add framing and overrun errors of the line since the last call; return how many."""
+        n = self._stream.errors()
+        self.errors = (self.errors + n) & 0x3FFFFFFF
+        return n
