@@ -57,9 +57,9 @@ $(STAMPS)/tools: boards/builder/toolchain.py | $(STAMPS)/python
 	@touch $@
 
 $(STAMPS)/packages: pyproject.toml | $(STAMPS)/python $(VENV_NEEDS)
-	@echo "[set-up] Python packages into $(VENV), about 30 s"
+	@echo "[set-up] Python packages into $(VENV), about 20 s"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --no-compile --editable '.[dev]'
 	@touch $@
 
 $(STAMPS)/accelerator: hil_tests/accelerate.py $(STAMPS)/packages $(STAMPS)/tools

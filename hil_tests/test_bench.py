@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-for _folder in ("firmware", "host"):
-    if str(ROOT / _folder) not in sys.path:
-        sys.path.insert(0, str(ROOT / _folder))
+from porogauge_bench.clock import EventClock
+from porogauge_bench.desk import FloatGauge, Master, configure, start_cap
+from porogauge_bench.faults import TO_BOARD, TO_HOST, LinkFaults
+from porogauge_bench.instruments import Instruments
+from porogauge_bench.scenario import Scenario
 
-from porogauge_bench.clock import EventClock  # noqa: E402
-from porogauge_bench.desk import FloatGauge, Master, configure, start_cap  # noqa: E402
-from porogauge_bench.faults import TO_BOARD, TO_HOST, LinkFaults  # noqa: E402
-from porogauge_bench.instruments import Instruments  # noqa: E402
-from porogauge_bench.scenario import Scenario  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
 QUIET = {

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-for _folder in ("firmware", "host"):
-    if str(ROOT / _folder) not in sys.path:
-        sys.path.insert(0, str(ROOT / _folder))
-
-from porogauge_bench.chips import ad7746 as ad  # noqa: E402
-from porogauge_bench.chips.sht4x import crc8  # noqa: E402
-from porogauge_bench.clock import EventClock  # noqa: E402
-from porogauge_bench.desk import Master, start_cap  # noqa: E402
-from porogauge_bench.instruments import Instruments  # noqa: E402
-from porogauge_bench.scenario import Scenario  # noqa: E402
+from porogauge_bench.chips import ad7746 as ad
+from porogauge_bench.chips.sht4x import crc8
+from porogauge_bench.clock import EventClock
+from porogauge_bench.desk import Master, start_cap
+from porogauge_bench.instruments import Instruments
+from porogauge_bench.scenario import Scenario
 
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
 QUIET = {

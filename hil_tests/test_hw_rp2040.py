@@ -298,6 +298,45 @@ timer = Timer(mode=Timer.ONE_SHOT, period=30, callback=send)
     on_board(check)
 
 
+# -- the link over a UART
+
+
+def test_pio_uart_carries_every_byte_at_921600_baud():
+    target = RP2040Target(service=True)
+    target.pins.watch(target.board.PIN_LINK_TX, _loop_back(target))
+    target.boot()
+    code = """
+import board, micropython, time
+board.LINK_UART = "pio"
+board.LINK_BAUD = 921_600
+from gauge import hw
+u = hw.Hardware().uart
+data = bytes([(7 * i ^ i >> 3) & 255 for i in range(2500)])
+back = bytearray(2500)
+piece = bytearray(100)
+micropython.heap_lock()
+u.readinto(piece)
+u.write(data, 0)
+micropython.heap_unlock()
+sent = got = 0
+t = time.ticks_us()
+while got < 2500 and time.ticks_diff(time.ticks_us(), t) < 60_000:
+    sent += u.write(data, 2500 - sent, sent)
+    n = u.readinto(piece)
+    back[got : got + n] = piece[:n]
+    got += n
+t = time.ticks_diff(time.ticks_us(), t)
+print((sent, got, back == data, t))
+"""
+    sent, got, same, us = run(target, code)[0]
+    assert (sent, got, same) == (2500, 2500, True)
+    assert us < 1.1 * 2500 * 10 / 0.9216  # the line was never idle
+
+
+def _loop_back(target):
+    return lambda level: target.pins.drive(target.board.PIN_LINK_RX, level)
+
+
 # -- life of the board
 
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-for _folder in ("firmware", "host"):
-    if str(ROOT / _folder) not in sys.path:
-        sys.path.insert(0, str(ROOT / _folder))
-
-from porogauge_bench.calibration import latency_us  # noqa: E402
-from porogauge_bench.chips.optoncdt import MODELS, encode, encode_all  # noqa: E402
-from porogauge_bench.clock import EventClock  # noqa: E402
-from porogauge_bench.desk import codes_of, configure, say  # noqa: E402
-from porogauge_bench.instruments import Instruments  # noqa: E402
-from porogauge_bench.scenario import Scenario  # noqa: E402
+from porogauge_bench.calibration import latency_us
+from porogauge_bench.chips.optoncdt import MODELS, encode, encode_all
+from porogauge_bench.clock import EventClock
+from porogauge_bench.desk import codes_of, configure, say
+from porogauge_bench.instruments import Instruments
+from porogauge_bench.scenario import Scenario
 
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
 QUIET = {

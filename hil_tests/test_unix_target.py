@@ -55,11 +55,10 @@ def make():
     """Makes booted targets and stops them in the end; without a program, at the REPL."""
     targets = []
 
-    def make(program="", boot=True, **options):
+    def make(program="", **options):
         target = UnixTarget(program=program, **options)
         targets.append(target)
-        if boot:
-            target.boot()
+        target.boot()
         return target
 
     yield make
@@ -525,6 +524,24 @@ def test_repl(make):
     assert target.repl_exec("print(x)") == "1\n"
     with pytest.raises(TargetError, match="no answer"):
         target.repl_exec("from gauge.hw.unix import PIPE\nwhile True: PIPE.now()", 50 * MS)
+
+
+def test_the_service_pin_leads_to_the_repl(make):
+    target = make(program=None, service=True)
+    assert target.repl_exec("from gauge.hw import service_pin\nprint(service_pin())") == "True\n"
+    with pytest.raises(TargetError, match="service pin"):
+        make(SETUP + "while True:\n    hw.idle(100)\n").repl_exec("1")
+
+
+def test_a_reset_from_a_callback(make):
+    target = make(SETUP + "hw.usb.open()\nhw.outputs.good(1)\nwhile True:\n    hw.idle(10)\n")
+    target.on_output = lambda name, level, t_ns: level and target.reset("power")
+    target.reset("run")
+    target.run_for(290 * MS)
+    assert target.files["boot.id"] == b"6"
+    target.on_output = None
+    target.run_for(1 * SECOND)
+    assert target.output("good")
 
 
 def test_the_same_calls_give_the_same_bytes(make):

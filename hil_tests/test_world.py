@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -11,18 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-for _folder in ("firmware", "host"):
-    if str(ROOT / _folder) not in sys.path:
-        sys.path.insert(0, str(ROOT / _folder))
+from porogauge_bench import fields, noise, readme
+from porogauge_bench.calibration import exact_files, exact_words
+from porogauge_bench.clock import EventClock
+from porogauge_bench.film import Curve, Line, permittivity
+from porogauge_bench.head import EPS0, air_permittivity
+from porogauge_bench.scenario import Scenario, ScenarioError
+from porogauge_bench.world import World
 
-from porogauge_bench import fields, noise, readme  # noqa: E402
-from porogauge_bench.calibration import exact_files, exact_words  # noqa: E402
-from porogauge_bench.clock import EventClock  # noqa: E402
-from porogauge_bench.film import Curve, Line, permittivity  # noqa: E402
-from porogauge_bench.head import EPS0, air_permittivity  # noqa: E402
-from porogauge_bench.scenario import Scenario, ScenarioError  # noqa: E402
-from porogauge_bench.world import World  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 SECOND = 1_000_000_000
 SCENARIOS = sorted((ROOT / "hil_tests" / "scenarios").rglob("*.toml"))

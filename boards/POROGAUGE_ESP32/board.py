@@ -51,6 +51,7 @@ INPUT_ACTIVE = 0
 
 # The USB plug of the development board is a bridge to UART 0, which is also the REPL: the link
 # runs over it. A chip with USB of its own (S2, S3) has UART 0 free: name its id here.
+LINK_USB = "console"  # "second" on chips with USB of their own, see the RP2040's board file
 CONSOLE_BAUD = 921_600  # of the bridge while the link is open; None: leave it as it is
 LINK_UART = None
 PIN_LINK_TX = 1

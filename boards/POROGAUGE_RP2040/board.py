@@ -48,6 +48,10 @@ PIN_ACKNOWLEDGE = 17
 PIN_SERVICE = 22  # active while the board starts: the gauge does not run, the REPL does
 INPUT_ACTIVE = 0  # electrical level of an active input
 
+# The link over USB: "console" shares the port with the REPL; "second" asks for a port of its own,
+# for which micropython-lib's usb-device-cdc must be installed (else it falls back to "console")
+LINK_USB = "console"
+
 # Second link, beside USB: a UART made of two PIO state machines, because the lasers use both
 # UARTs of the chip
 LINK_UART = None  # "pio" switches it on

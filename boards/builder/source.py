@@ -228,6 +228,8 @@ def fetch_debian(mirror: Mirror, folder: Path, log: Path) -> None:
         "Dir::Etc::sourceparts": "/dev/null",
         "Dir::State::lists": private / "lists",
         "Dir::Cache": private / "cache",
+        "Dir::Cache::pkgcache": "pkgcache.bin",  # containers switch these two off
+        "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
         "Acquire::Languages": "none",
         "Acquire::Retries": 3,
         "APT::Sandbox::User": "root",

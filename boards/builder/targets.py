@@ -23,7 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE_LIMIT = 0xA0000  # bytes; the file system starts there
 FAMILY_RP2040 = "0xe48bff56"  # of a UF2 file
 FLASH_BASE = "0x10000000"
-RELEASE_DATE = "1744675200"  # of MicroPython 1.25.0; a fixed date makes images repeatable
+# The same inputs give the same image: a fixed date (of MicroPython 1.25.0), and no look for a
+# version in a git repository that happens to lie around the cache.
+REPEATABLE = {
+    "SOURCE_DATE_EPOCH": "1744675200",
+    "GIT_CEILING_DIRECTORIES": str(cache.root().parent),
+}
 
 UNIX_CHECK = """
 import sys, micropython
@@ -64,7 +69,7 @@ RP2040 = Target(
         "boards/POROGAUGE_RP2040/pins.csv",
         "boards/POROGAUGE_RP2040/usb_timeout.h",
     ),
-    frozen=("boards/POROGAUGE_RP2040", "firmware/gauge", "firmware/manifest.py"),
+    frozen=("boards/POROGAUGE_RP2040", "firmware/gauge"),
     results=("firmware.uf2", "firmware.bin", "firmware.elf"),
     published="porogauge-rp2040.uf2",
 )
@@ -186,10 +191,9 @@ def build_rp2040(target: Target, found: source.Source, tree: Path) -> Path:
     board = tree / "inputs" / "boards" / "POROGAUGE_RP2040"
     fresh = not (build / "Makefile").is_file()
     environment = {
-        "SOURCE_DATE_EPOCH": RELEASE_DATE,
+        **REPEATABLE,
         "MICROPY_MPYCROSS": str(build_mpy_cross(found, log)),
         "MICROPY_MPYCROSS_DEPENDENCY": "",
-        "GIT_CEILING_DIRECTORIES": str(cache.root()),
     }
     settings = {"log": log, "doing": target.title, "environment": environment}
     if fresh:
@@ -202,9 +206,6 @@ def build_rp2040(target: Target, found: source.Source, tree: Path) -> Path:
             f"-DMICROPY_BOARD_DIR={board}",
             "-DPICO_NO_PICOTOOL=1",
         ]
-        library = os.environ.get("MPY_LIB_DIR")
-        if library:
-            configure.append(f"-DMICROPY_LIB_DIR={library}")
         try:
             run(configure, **settings)
         except BaseException:
@@ -234,16 +235,13 @@ def build_mpy_cross(found: source.Source, log: Path) -> Path:
     with working_in(tree, force=False):
         if program.is_file():
             return program
-        say("image", "compiling mpy-cross, about 10 s")
-        environment = {
-            "SOURCE_DATE_EPOCH": RELEASE_DATE,
-            "GIT_CEILING_DIRECTORIES": str(cache.root()),
-        }
+        say("image", "compiling mpy-cross, about 6 s")
+        # Unoptimised: it is quick enough, and quicker to compile.
         run(
-            ["make", "-C", found.folder / "mpy-cross", jobs(), f"BUILD={build}"],
+            ["make", "-C", found.folder / "mpy-cross", jobs(), f"BUILD={build}", "COPT=-O0"],
             log=log,
             doing="compiling mpy-cross",
-            environment=environment,
+            environment=REPEATABLE,
         )
     return program
 
@@ -281,10 +279,6 @@ def build_unix32(target: Target, found: source.Source, tree: Path) -> Path:
     log.unlink(missing_ok=True)
     if not (build / "micropython").is_file():
         say("image", f"compiling the {target.title}, about 15 s")
-    environment = {
-        "SOURCE_DATE_EPOCH": RELEASE_DATE,
-        "GIT_CEILING_DIRECTORIES": str(cache.root()),
-    }
     variant = tree / "inputs" / "boards" / "UNIX32"
     run(
         [
@@ -293,7 +287,7 @@ def build_unix32(target: Target, found: source.Source, tree: Path) -> Path:
         ],
         log=log,
         doing=target.title,
-        environment=environment,
+        environment=REPEATABLE,
     )
     answer = output([build / "micropython", "-c", UNIX_CHECK])
     if answer != "True True True":

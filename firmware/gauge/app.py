@@ -18,7 +18,6 @@ import gc
 from micropython import const
 
 from gauge import VERSION, config, health, record, reference
-from gauge import record as r
 from gauge.commands import Commands
 from gauge.drivers import ticks_diff
 from gauge.drivers.ad7746 import AD7746
@@ -42,23 +41,103 @@ from gauge.state import Machine
 
 _CONFIG_FILE = "config"
 _REFERENCE_FILE = "reference"
-_MASK = const(0x3FFFFFFF)
+_TICKS = const(0x3FFFFFFF)
 _LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered the window by then
-_SLEEP_MS = const(2)  # longest sleep of a round
+_SLEEP_MS = const(5)  # longest sleep of a round
+_LASERS_MS = const(1)  # the same while a window waits for its lasers
 _HEARTBEAT_US = const(500_000)
 _DEBOUNCE_US = const(20_000)
 _LEAVE_US = const(200_000)  # longest wait for a last reply to leave
 _SEQ_END = const(0x3FFFFFF0)
+# Fields, states, reasons and flags of the record that every window needs
+_AIR_MC = const(42)
+_A_N = const(15)
+_B_N = const(28)
+_CAP_CODE = const(14)
+_DT_US = const(3)
+_FLAGS = const(9)
+_FLAG_CALIBRATION_MISSING = const(524288)
+_FLAG_CAPACITANCE_FAULT = const(16384)
+_FLAG_ENVIRONMENT_FAULT = const(32768)
+_FLAG_LASER_A_FAULT = const(4096)
+_FLAG_LASER_B_FAULT = const(8192)
+_FLAG_OVERRUN = const(65536)
+_FLAG_RECORD_GAP = const(2097152)
+_FLAG_WATCHDOG_RESTART = const(4194304)
+_FRAME_MC = const(41)
+_LOST = const(4)
+_OUTPUTS = const(11)
+_OUT_GOOD = const(1)
+_OUT_HEARTBEAT = const(4)
+_OUT_MARKER = const(2)
+_POSITION_COUNTS = const(12)
+_POSITION_MM = const(13)
+_REASON = const(8)
+_REASON_CALIBRATION_MISSING = const(8)
+_REASON_EDGE_OF_FILM = const(11)
+_REASON_NO_FILM = const(2)
+_RH_PPM = const(43)
+_SEQ = const(0)
+_STATE = const(5)
+_STATE_HOLD = const(4)
+_STATE_MEASURING = const(3)
+_STATE_OFF_SHEET = const(1)
+_STATE_REASON = const(6)
+_STATE_STANDARDISING = const(2)
+_STATE_WARM_UP = const(0)
+_T_S = const(1)
+_T_US = const(2)
+_VALID = const(7)
+record.expect(
+    AIR_MC=_AIR_MC,
+    A_N=_A_N,
+    B_N=_B_N,
+    CAP_CODE=_CAP_CODE,
+    DT_US=_DT_US,
+    FLAGS=_FLAGS,
+    FLAG_CALIBRATION_MISSING=_FLAG_CALIBRATION_MISSING,
+    FLAG_CAPACITANCE_FAULT=_FLAG_CAPACITANCE_FAULT,
+    FLAG_ENVIRONMENT_FAULT=_FLAG_ENVIRONMENT_FAULT,
+    FLAG_LASER_A_FAULT=_FLAG_LASER_A_FAULT,
+    FLAG_LASER_B_FAULT=_FLAG_LASER_B_FAULT,
+    FLAG_OVERRUN=_FLAG_OVERRUN,
+    FLAG_RECORD_GAP=_FLAG_RECORD_GAP,
+    FLAG_WATCHDOG_RESTART=_FLAG_WATCHDOG_RESTART,
+    FRAME_MC=_FRAME_MC,
+    LOST=_LOST,
+    OUTPUTS=_OUTPUTS,
+    OUT_GOOD=_OUT_GOOD,
+    OUT_HEARTBEAT=_OUT_HEARTBEAT,
+    OUT_MARKER=_OUT_MARKER,
+    POSITION_COUNTS=_POSITION_COUNTS,
+    POSITION_MM=_POSITION_MM,
+    REASON=_REASON,
+    REASON_CALIBRATION_MISSING=_REASON_CALIBRATION_MISSING,
+    REASON_EDGE_OF_FILM=_REASON_EDGE_OF_FILM,
+    REASON_NO_FILM=_REASON_NO_FILM,
+    RH_PPM=_RH_PPM,
+    SEQ=_SEQ,
+    STATE=_STATE,
+    STATE_HOLD=_STATE_HOLD,
+    STATE_MEASURING=_STATE_MEASURING,
+    STATE_OFF_SHEET=_STATE_OFF_SHEET,
+    STATE_REASON=_STATE_REASON,
+    STATE_STANDARDISING=_STATE_STANDARDISING,
+    STATE_WARM_UP=_STATE_WARM_UP,
+    T_S=_T_S,
+    T_US=_T_US,
+    VALID=_VALID,
+)
 # States in which no number is to be expected, whatever else may be wrong
-_OWN_REASON = (r.STATE_WARM_UP, r.STATE_HOLD, r.STATE_STANDARDISING)
+_OWN_REASON = (_STATE_WARM_UP, _STATE_HOLD, _STATE_STANDARDISING)
 
 # What the head is taken for while the board has no configuration: raw readings can then be seen,
 # no number is computed.
 _BARE_LASER = const(0)
 _BARE_RATE = const(4000)
 # Climate for which a recipe's permittivity is stated: taken as long as the sensor has said nothing
-_AIR_MC = const(23_000)
-_RH_PPM = const(500_000)
+_NORMAL_AIR_MC = const(23_000)
+_NORMAL_RH_PPM = const(500_000)
 
 
 class Button:
@@ -110,6 +189,7 @@ class App:
         self._acknowledge_button = Button(hardware.inputs.acknowledge)
         self._seq = 0
         self._pending = False  # a window waits for its lasers
+        self._finished = False  # one was finished in this round
         self._deadline = 0
         self._t_close = hardware.now()
         self._lost = 0  # conversions since the window before
@@ -132,13 +212,12 @@ class App:
         cause = hardware.reset_cause()
         self._reset_cause = health.RESET_CAUSES.index(cause)
         if cause == "watchdog":
-            self._boot_flags = r.FLAG_WATCHDOG_RESTART
+            self._boot_flags = _FLAG_WATCHDOG_RESTART
         self._words = None
         self._leaving = 0
         self._leave_at = 0
         self._round_at = hardware.now()
         self._round_max_us = 0
-        self._busy_us = 0
         self.lost = 0
         clock = self.session.clock
         clock.update(0)  # time zero is that of the ticks: power-up
@@ -191,8 +270,8 @@ class App:
             self.standardiser.restore(self.hw.store.read(_REFERENCE_FILE))
             # until the first readings of this run
             self._frame_mc = words[config.FRAME_REF_MC]
-            self._air_mc = _AIR_MC
-            self._rh_ppm = _RH_PPM
+            self._air_mc = _NORMAL_AIR_MC
+            self._rh_ppm = _NORMAL_RH_PPM
             self._warm_up_s = words[config.WARM_UP_S]
             self._counts_per_m = words[config.COUNTS_PER_M]
             self._config_fault = ""
@@ -219,7 +298,7 @@ class App:
         """Begin a standardisation; return why that is refused, or None."""
         if self.standardiser is None:
             return self._config_fault
-        if self.machine.state == r.STATE_MEASURING:
+        if self.machine.state == _STATE_MEASURING:
             return "film is in the gap: take the head off the sheet first"
         self.standardiser.request()
         return None
@@ -257,7 +336,11 @@ class App:
                     transport.close()
 
     def round(self):
-        """One whole round; see the module's text. No allocation in steady state."""
+        """One whole round; see the module's text. No allocation in steady state.
+
+        While a window waits for its lasers nothing else is done, so that a window costs two
+        rounds.
+        """
         hw = self.hw
         now = hw.now()
         capacitance = self.capacitance
@@ -268,32 +351,40 @@ class App:
         elif capacitance.fault and not self._pending:
             # windows go on without the converter, by the clock
             if ticks_diff(now, self._t_close) >= 2 * capacitance.period_us:
-                self._begin_window((self._t_close + capacitance.period_us) & _MASK)
+                self._begin_window((self._t_close + capacitance.period_us) & _TICKS)
         if self._pending:
             done = self.a.window.take()
-            done = self.b.window.take() and done
-            if done or ticks_diff(now, self._deadline) >= 0:
+            if (self.b.window.take() and done) or ticks_diff(now, self._deadline) >= 0:
                 self._finish_window(now)
-                self._planned = capacitance.look_after(hw.now())
-                if self._keep_reference and self.machine.state == r.STATE_OFF_SHEET:
-                    self._store_reference()
+        sleep_ms = _LASERS_MS
+        if not self._pending:
+            self._do_slow_duties(now)
+            sleep_ms = _SLEEP_MS
+        hw.watchdog_feed()
+        spent = ticks_diff(hw.now(), self._round_at)
+        if spent > self._round_max_us:
+            self._round_max_us = spent
+        hw.idle(sleep_ms)
+        self._round_at = hw.now()
+
+    def _do_slow_duties(self, now):
+        """Everything that may wait for the end of a window."""
         self.a.poll(now)
         self.b.poll(now)
         self.climate.poll(now)
-        self._look_at_inputs(now)
+        if self._standardise_button.pressed(now):
+            self.ask_to_standardise()
+        if self._acknowledge_button.pressed(now):
+            self.acknowledge(_TICKS)
+        self._show_heartbeat(now)
         session = self.session
-        session.clock.update(now)
         for transport in self._transports:
             session.poll(now, transport)
-        self._show_heartbeat(now)
-        hw.watchdog_feed()
-        end = hw.now()
-        spent = ticks_diff(end, self._round_at)
-        hw.idle(_SLEEP_MS)
-        self._round_at = hw.now()
-        if spent > self._round_max_us:
-            self._round_max_us = spent
-        self._busy_us = (self._busy_us + spent) & _MASK
+        if self._finished:
+            self._finished = False
+            self._planned = self.capacitance.look_after(self.hw.now())
+            if self._keep_reference and self.machine.state == _STATE_OFF_SHEET:
+                self._store_reference()
 
     def _begin_window(self, t_close):
         period = self.capacitance.period_us
@@ -303,55 +394,56 @@ class App:
             if self._seq and dt > period:
                 self._lost = (dt + (period >> 1)) // period - 1
             dt = period
-        self.rec[r.DT_US] = dt
-        t_open = (t_close - dt) & _MASK
+        self.rec[_DT_US] = dt
+        t_open = (t_close - dt) & _TICKS
         self.a.window.open(t_open, t_close)
         self.b.window.open(t_open, t_close)
         self._t_close = t_close
-        self._deadline = (t_close + self._late_us) & _MASK
+        self._deadline = (t_close + self._late_us) & _TICKS
         self._pending = True
 
     def _finish_window(self, now):
         """The window is complete, or its time is over: make its record."""
         self._pending = False
+        self._finished = True
         rec, machine, session = self.rec, self.machine, self.session
         capacitance, climate = self.capacitance, self.climate
         clock = session.clock
         clock.update(now)
         clock.at(self._t_close)
-        rec[r.SEQ] = self._seq
-        rec[r.T_S] = clock.at_s
-        rec[r.T_US] = clock.at_us
-        rec[r.LOST] = self._lost
-        rec[r.CAP_CODE] = capacitance.code
-        self.a.window.put(rec, r.A_N)
-        self.b.window.put(rec, r.B_N)
-        if capacitance.temperatures:
+        rec[_SEQ] = self._seq
+        rec[_T_S] = clock.at_s
+        rec[_T_US] = clock.at_us
+        rec[_LOST] = self._lost
+        rec[_CAP_CODE] = capacitance.code
+        self.a.window.put(rec, _A_N)
+        self.b.window.put(rec, _B_N)
+        if capacitance.warm:
             self._frame_mc = capacitance.frame_mc
-        if climate.readings:
+        if climate.known:
             self._air_mc = climate.air_mc
             self._rh_ppm = climate.rh_ppm
-        rec[r.FRAME_MC] = self._frame_mc
-        rec[r.AIR_MC] = self._air_mc
-        rec[r.RH_PPM] = self._rh_ppm
+        rec[_FRAME_MC] = self._frame_mc
+        rec[_AIR_MC] = self._air_mc
+        rec[_RH_PPM] = self._rh_ppm
         self._move_web(rec)
         conditions = self._conditions()
         if self.film is None:
-            changed = machine.decide(r.FLAG_CALIBRATION_MISSING, False, False, False)
-            rec[r.VALID] = 0
-            rec[r.REASON] = r.REASON_CALIBRATION_MISSING
-            changed = changed or rec[r.FLAGS] != conditions
-            rec[r.FLAGS] = conditions
-            rec[r.OUTPUTS] = 0
-            rec[r.STATE] = machine.state
-            rec[r.STATE_REASON] = machine.reason
+            changed = machine.decide(_FLAG_CALIBRATION_MISSING, False, False, False)
+            rec[_VALID] = 0
+            rec[_REASON] = _REASON_CALIBRATION_MISSING
+            changed = changed or rec[_FLAGS] != conditions
+            rec[_FLAGS] = conditions
+            rec[_OUTPUTS] = 0
+            rec[_STATE] = machine.state
+            rec[_STATE_REASON] = machine.reason
         else:
             changed = self._measure(rec, conditions)
         outputs = self.hw.outputs
-        outputs.good(rec[r.OUTPUTS] & r.OUT_GOOD)
-        outputs.marker(rec[r.OUTPUTS] & r.OUT_MARKER)
+        outputs.good(rec[_OUTPUTS] & _OUT_GOOD)
+        outputs.marker(rec[_OUTPUTS] & _OUT_MARKER)
         if self._beat:
-            rec[r.OUTPUTS] |= r.OUT_HEARTBEAT
+            rec[_OUTPUTS] |= _OUT_HEARTBEAT
         session.append(rec, changed)
         self.lost += self._lost
         self._lost = 0
@@ -363,27 +455,27 @@ class App:
         """Numbers, state and flags of a window; return whether state or flags changed."""
         machine, standardiser = self.machine, self.standardiser
         self.film.compute(rec)
-        renewed = standardiser.update(rec, machine.state == r.STATE_OFF_SHEET)
-        found = conditions | rec[r.FLAGS]
-        film_present = rec[r.REASON] != r.REASON_NO_FILM
-        edge = film_present and not self._film_before and not found & r.FLAG_CAPACITANCE_FAULT
+        renewed = standardiser.update(rec, machine.state == _STATE_OFF_SHEET)
+        found = conditions | rec[_FLAGS]
+        film_present = rec[_REASON] != _REASON_NO_FILM
+        edge = film_present and not self._film_before and not found & _FLAG_CAPACITANCE_FAULT
         self._film_before = film_present
         changed = machine.decide(
             found, film_present, self.session.clock.s < self._warm_up_s, standardiser.running
         )
-        rec[r.STATE] = machine.state
-        rec[r.STATE_REASON] = machine.reason
-        if machine.state != r.STATE_MEASURING:
+        rec[_STATE] = machine.state
+        rec[_STATE_REASON] = machine.reason
+        if machine.state != _STATE_MEASURING:
             # numbers were computed under conditions in which they mean nothing: withhold them
-            if rec[r.VALID]:
-                rec[r.VALID] = 0
-                if not rec[r.REASON]:
-                    rec[r.REASON] = machine.reason
+            if rec[_VALID]:
+                rec[_VALID] = 0
+                if not rec[_REASON]:
+                    rec[_REASON] = machine.reason
             elif machine.state in _OWN_REASON:
-                rec[r.REASON] = machine.reason
-        elif edge and rec[r.VALID]:
-            rec[r.VALID] = 0
-            rec[r.REASON] = r.REASON_EDGE_OF_FILM
+                rec[_REASON] = machine.reason
+        elif edge and rec[_VALID]:
+            rec[_VALID] = 0
+            rec[_REASON] = _REASON_EDGE_OF_FILM
         if self.judge.update(rec, conditions | standardiser.flags):
             changed = True
         if renewed:
@@ -394,21 +486,21 @@ class App:
         """FLAG_* bits of what is wrong with the sensors and the board."""
         conditions = self._boot_flags
         if self.film is None:
-            conditions |= r.FLAG_CALIBRATION_MISSING
+            conditions |= _FLAG_CALIBRATION_MISSING
         if self.capacitance.fault:
-            conditions |= r.FLAG_CAPACITANCE_FAULT
+            conditions |= _FLAG_CAPACITANCE_FAULT
         if self.climate.fault:
-            conditions |= r.FLAG_ENVIRONMENT_FAULT
+            conditions |= _FLAG_ENVIRONMENT_FAULT
         if not self.a.streaming:
-            conditions |= r.FLAG_LASER_A_FAULT
+            conditions |= _FLAG_LASER_A_FAULT
         if not self.b.streaming:
-            conditions |= r.FLAG_LASER_B_FAULT
+            conditions |= _FLAG_LASER_B_FAULT
         if self._lost and not self._planned or self.a.count_broken() + self.b.count_broken():
-            conditions |= r.FLAG_OVERRUN
+            conditions |= _FLAG_OVERRUN
         dropped = self.session.ring.dropped
         if dropped != self._dropped:
             self._dropped = dropped
-            conditions |= r.FLAG_RECORD_GAP
+            conditions |= _FLAG_RECORD_GAP
         if self.film is not None:
             self._boot_flags = 0  # the judge keeps it until it is acknowledged
         return conditions
@@ -416,22 +508,16 @@ class App:
     def _move_web(self, rec):
         """Position of the web at the end of the window, in counts and whole millimetres."""
         counts = self.hw.encoder.counts()
-        rec[r.POSITION_COUNTS] = counts
+        rec[_POSITION_COUNTS] = counts
         per_m = self._counts_per_m
         if per_m:
             moved = ticks_diff(counts, self._counts) * 1000 + self._counts_rest
             self._mm += moved // per_m
             self._counts_rest = moved % per_m
         self._counts = counts
-        rec[r.POSITION_MM] = self._mm
+        rec[_POSITION_MM] = self._mm
 
     # -- slow duties
-
-    def _look_at_inputs(self, now):
-        if self._standardise_button.pressed(now):
-            self.ask_to_standardise()
-        if self._acknowledge_button.pressed(now):
-            self.acknowledge(_MASK)
 
     def _store_reference(self):
         """Keep a new reference over a restart: off-sheet only, since the board stands still."""
@@ -493,7 +579,6 @@ class App:
         words[health.HEALTH_UPTIME_S] = session.clock.s
         words[health.HEALTH_RESET_CAUSE] = self._reset_cause
         words[health.HEALTH_WINDOWS] = self._seq
-        words[health.HEALTH_BUSY_US] = self._busy_us
         words[health.HEALTH_IDLE_US] = self.hw.idle_words[0]
         words[health.HEALTH_LOOP_MAX_US] = self._round_max_us
         self._round_max_us = 0

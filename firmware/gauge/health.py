@@ -50,8 +50,7 @@ HEALTH_NAMES = (
     "heap_alloc",  # bytes
     "heap_free",  # bytes
     "windows",  # windows since boot
-    "busy_us",  # time not slept, mod 2**30
-    "idle_us",  # time slept, mod 2**30
+    "idle_us",  # time slept since boot, mod 2**30; the rest the CPU was busy
     "loop_max_us",  # longest round of the loop since the last HEALTH
     "link_ring_bytes",
     "link_ring_used",  # bytes held for replay

@@ -35,8 +35,8 @@ _LASER = (
     "max",  # largest code
     "d2",  # sum of squared second differences of consecutive codes, each clamped to +-2047
     "n_d2",  # how many second differences the sum has
-    "errors",  # samples that carried an error code, plus broken byte sequences
-    "error_code",  # last error code of the window (0: none; 1: no data; 2: broken bytes)
+    "errors",  # samples with an error code, broken byte sequences, jumps of the distance
+    "error_code",  # last one of the window (0: none; 1: no data; 2: broken bytes; 3: a jump)
 )
 
 FIELD_NAMES = (

@@ -46,22 +46,9 @@ class Capacitance:
         self.errors = 0
         self.code = 0
         self.t_ready = 0  # ticks of the fall of /RDY that belongs to `code`
-        self.missed = 0  # conversions that ended unread before it
-
-    @property
-    def period_us(self):
-        """Nominal time of one conversion."""
-        return self._chip.period_us
-
-    @property
-    def temperatures(self):
-        """How many frame temperatures there have been since the start."""
-        return self._chip.temperatures
-
-    @property
-    def frame_mc(self):
-        """Frame temperature from the chip, thousandths of a degree Celsius."""
-        return self._chip.temperature_mc
+        self.period_us = chip.period_us  # nominal time of one conversion
+        self.warm = False  # whether there has been a frame temperature since the start
+        self.frame_mc = 0  # the newest one, thousandths of a degree Celsius
 
     def start(self, capf, capdac):
         """Set up and start the chip now; a failure is kept as fault and tried again later."""
@@ -75,6 +62,7 @@ class Capacitance:
         self._seen = self._hardware.ready.words[0]
         try:
             self._chip.start(capf, capdac)
+            self.period_us = self._chip.period_us
             self.fault = 0
             self.text = ""
         except DriverError as error:
@@ -89,11 +77,13 @@ class Capacitance:
         if count == self._seen:
             self._watch(now)
             return False
-        missed = ((count - self._seen) & 0x3FFFFFFF) - 1
         self._seen = count
         t_ready = words[1 + ((count - 1) & 15)]
         self._last = now
         code = self._chip.read()
+        if code == drivers.SKIPPED and self._chip.temperatures:
+            self.warm = True
+            self.frame_mc = self._chip.temperature_mc
         if code == drivers.NOT_READY or code == drivers.SKIPPED:
             return False
         if code < 0:
@@ -102,14 +92,12 @@ class Capacitance:
                 self.errors += 1
                 self.code = 0
                 self.t_ready = t_ready
-                self.missed = missed
                 return True
             self._fail(code, drivers.fault_text(code))
             return False
         self.fault = 0
         self.code = code
         self.t_ready = t_ready
-        self.missed = missed
         return True
 
     def look_after(self, now):
@@ -158,24 +146,12 @@ class Climate:
         self._began = 0
         self._failures = _FAILURES
         self._started = False
+        self.known = False  # whether there has been a reading
+        self.air_mc = 0  # air temperature, thousandths of a degree Celsius
+        self.rh_ppm = 0  # relative humidity, 10 000 per %RH
         self.fault = drivers.NOT_READY
         self.text = ""
         self.errors = 0
-
-    @property
-    def air_mc(self):
-        """Air temperature, thousandths of a degree Celsius."""
-        return self._chip.air_mc
-
-    @property
-    def rh_ppm(self):
-        """Relative humidity, ppm (10 000 per %RH)."""
-        return self._chip.rh_ppm
-
-    @property
-    def readings(self):
-        """How many there have been since the start."""
-        return self._chip.readings
 
     def start(self, now):
         """Identify the chip; a failure is kept as fault and tried again."""
@@ -196,6 +172,9 @@ class Climate:
                 self.fault = 0
                 self.text = ""
                 self._failures = 0
+                self.known = True
+                self.air_mc = self._chip.air_mc
+                self.rh_ppm = self._chip.rh_ppm
             elif drivers.is_fault(code):
                 self._fail(code)
         if ticks_diff(now, self._began) >= _CLIMATE_US:
@@ -229,29 +208,24 @@ class HeadLaser:
         self._laser.configure(rate_hz, _ROLES[name][sync] if kind.sync else None)
         self._heard = 0
         self._head = 0
-        self._stream_known = False
+        self.streaming = False  # whether it is set up and sends distances
         self.window = LaserWindow(
             stream, latency_us, kind.max_code, (10_000_000 + baud // 2) // baud
         )
         self.text = ""
         self.errors = 0  # times that the laser was lost, and broken characters
 
-    @property
-    def streaming(self):
-        """Whether the laser is set up and sends distances."""
-        return self._stream_known
-
     def start(self, now):
         """Begin the dialogue that sets the laser up; `poll` leads it on."""
-        self._stream_known = False
+        self.streaming = False
         self._laser.begin(now)
 
     def poll(self, now):
         """Lead the dialogue on, or notice that a streaming laser has fallen silent."""
-        if not self._stream_known:
+        if not self.streaming:
             code = self._laser.poll(now)
             if code == 0:
-                self._stream_known = True
+                self.streaming = True
                 self.window.restart()
                 self._head = self._stream.head()
                 self._heard = now
@@ -272,5 +246,6 @@ class HeadLaser:
     def count_broken(self):
         """Add framing and overrun errors of the line since the last call; return how many."""
         n = self._stream.errors()
-        self.errors = (self.errors + n) & 0x3FFFFFFF
+        if n:
+            self.errors = (self.errors + n) & 0x3FFFFFFF
         return n

@@ -54,8 +54,11 @@ _STAMP_MASK = const(26)
 _BYTE_US = const(27)
 _WORDS = const(28)
 
-BROKEN = 2  # error_code of a broken byte sequence
-NO_DATA = 1  # error_code of a window in which nothing arrived
+# error_code of a window in which nothing arrived, of broken byte sequences, and of distances that
+# jump as no web can (a damaged byte, or the edge of the film): below the sensor's own codes
+NO_DATA = 1
+BROKEN = 2
+JUMP = 3
 
 if record.A_ERROR_CODE - record.A_N != _ERROR_CODE or record.B_N - record.A_N != _FIELDS:
     raise RuntimeError("gauge.record and gauge.windows disagree about a laser's fields")
@@ -73,90 +76,124 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
     stamp_mask = st[_STAMP_MASK]
     t_open = st[_OPEN]
     length = (st[_CLOSE] - t_open) & 0x3FFFFFFF
+    latency = st[_LATENCY]
+    byte_us = st[_BYTE_US]
+    max_code = st[_MAX_CODE]
     closed = 0
     while tail != head:
         byte = ring[tail]
-        kind = byte >> 6
+        step = 1  # bytes that this turn takes
+        whole = 0  # 1: a distance is complete, 2: an additional value, which was not asked for
         broken = 0
-        if kind >= 2:
-            if expect == 2:
-                # the last stamp at or before this byte; the three bytes of a distance follow
-                # each other without a pause
-                if place == 2:
-                    t = stamps[stamp]
-                else:
-                    t = stamps[(stamp - 1) & stamp_mask] + (place + 1) * st[_BYTE_US]
-                t = (t - st[_LATENCY] - t_open) & 0x3FFFFFFF
-                early = t >> 29  # before the window: between two windows, counted nowhere
-                if early == 0 and t >= length:
-                    closed = 1
-                    break
-                if kind == 2 and early == 0:
-                    code |= (byte & 63) << 12
-                    if code > st[_MAX_CODE]:
-                        st[_ERRORS] += 1
-                        st[_ERROR_CODE] = code
-                        st[_RUN] = 0
+        t = 0
+        if expect == 0 and byte < 64 and (head - tail) & ring_mask > 2:
+            # the usual case: a whole distance at once; its last byte comes `place` bytes after
+            # the stamp of the group in which its first one is
+            middle = ring[(tail + 1) & ring_mask]
+            high = ring[(tail + 2) & ring_mask]
+            if middle >> 6 == 1 and high >> 6 == 2:
+                code = byte | (middle & 63) << 6 | (high & 63) << 12
+                t = stamps[stamp] + place * byte_us
+                whole = 1
+                step = 3
+        if whole == 0:
+            kind = byte >> 6
+            if kind >= 2:
+                if expect == 2:
+                    # the last stamp at or before this byte; the three bytes of a distance follow
+                    # each other without a pause
+                    if place == 2:
+                        t = stamps[stamp]
                     else:
-                        n = st[_N]
-                        if n == 0:
-                            st[_FIRST] = code
-                            st[_T_FIRST] = t
-                            st[_MIN] = code
-                            st[_MAX] = code
-                        st[_N] = n + 1
-                        st[_SUM] += code
-                        st[_LAST] = code
-                        st[_T_LAST] = t
-                        st[_T_SUM] += t
-                        if code < st[_MIN]:
-                            st[_MIN] = code
-                        if code > st[_MAX]:
-                            st[_MAX] = code
-                        x1 = st[_X1]
-                        if st[_RUN] == 2 and st[_D2] < 0x20000000:
-                            d = code - 2 * x1 + st[_X2]
-                            if d > 2047:
-                                d = 2047
-                            if d < -2047:
-                                d = -2047
-                            st[_D2] += d * d
-                            st[_N_D2] += 1
-                        elif st[_RUN] < 2:
-                            st[_RUN] += 1
-                        st[_X2] = x1
-                        st[_X1] = code
-                # kind == 3 is an additional value of the block, which is not asked for
-            elif expect != 3:
-                broken = 1
-            expect = 0
-        elif kind == 1:
-            if expect == 1:
-                code |= (byte & 63) << 6
-                expect = 2
-            elif expect != 3:
-                broken = 1
+                        t = stamps[(stamp - 1) & stamp_mask] + (place + 1) * byte_us
+                    whole = kind - 1
+                elif expect != 3:
+                    broken = 1
+                    expect = 0
+                else:
+                    expect = 0
+            elif kind == 1:
+                if expect == 1:
+                    code |= (byte & 63) << 6
+                    expect = 2
+                elif expect != 3:
+                    broken = 1
+                    expect = 0
+            else:
+                if expect == 1 or expect == 2:
+                    broken = 1
+                code = byte
+                expect = 1
+        if whole:
+            t = (t - latency - t_open) & 0x3FFFFFFF
+            early = t >> 29  # before the window: between two windows, counted nowhere
+            if early == 0 and t >= length:
+                closed = 1
+                break
+            if step == 1:
+                code |= (byte & 63) << 12
                 expect = 0
-        else:
-            if expect == 1 or expect == 2:
-                broken = 1
-            code = byte
-            expect = 1
+            if early:
+                whole = 0
+            if whole == 1:
+                if code > max_code:
+                    st[_ERRORS] += 1
+                    st[_ERROR_CODE] = code
+                    st[_RUN] = 0
+                else:
+                    n = st[_N]
+                    if n == 0:
+                        st[_FIRST] = code
+                        st[_T_FIRST] = t
+                        st[_MIN] = code
+                        st[_MAX] = code
+                    st[_N] = n + 1
+                    st[_SUM] += code
+                    st[_LAST] = code
+                    st[_T_LAST] = t
+                    st[_T_SUM] += t
+                    if code < st[_MIN]:
+                        st[_MIN] = code
+                    if code > st[_MAX]:
+                        st[_MAX] = code
+                    x1 = st[_X1]
+                    if st[_RUN] == 2 and st[_D2] < 0x20000000:
+                        d = code - 2 * x1 + st[_X2]
+                        if d > 2047 or d < -2047:
+                            d = 2047
+                            st[_ERRORS] += 1
+                            st[_ERROR_CODE] = 3
+                        st[_D2] += d * d
+                        st[_N_D2] += 1
+                    elif st[_RUN] < 2:
+                        st[_RUN] += 1
+                    st[_X2] = x1
+                    st[_X1] = code
         if broken:
             st[_ERRORS] += 1
             st[_ERROR_CODE] = 2
             st[_RUN] = 0
-        tail = (tail + 1) & ring_mask
-        place += 1
+        tail = (tail + step) & ring_mask
+        if step == 1:
+            place += 1
+        if step == 3 or place == 3:
+            stamp = (stamp + 1) & stamp_mask
         if place == 3:
             place = 0
-            stamp = (stamp + 1) & stamp_mask
     st[_TAIL] = tail
     st[_PLACE] = place
     st[_STAMP] = stamp
     st[_EXPECT] = expect
     st[_CODE] = code
     return closed
+
+
+@micropython.viper
+def _open(st: ptr32, t_open: int, t_close: int):
+    for i in range(_FIELDS):
+        st[i] = 0
+    st[_OPEN] = t_open
+    st[_CLOSE] = t_close
 
 
 @micropython.viper
@@ -192,11 +229,7 @@ class LaserWindow:
 
     def open(self, t_open, t_close):
         """Begin a window from `t_open` up to, but without, `t_close` (ticks)."""
-        st = self._st
-        for i in range(_FIELDS):
-            st[i] = 0
-        st[_OPEN] = t_open
-        st[_CLOSE] = t_close
+        _open(self._st, t_open, t_close)
 
     def take(self):
         """Take in what has arrived; return True when the window is complete."""

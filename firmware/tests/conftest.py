@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+import porogauge  # noqa: F401  gives the desk's Python a stand-in for `micropython`
 
-for _folder in ("firmware", "host", "firmware/tests"):
-    if str(ROOT / _folder) not in sys.path:
-        sys.path.insert(0, str(ROOT / _folder))
-
-if importlib.util.find_spec("porogauge_bench") is None:  # not installed: take it from its folder
-    _bench = ROOT / "hil_tests" / "bench"
-    _spec = importlib.util.spec_from_file_location(
-        "porogauge_bench", _bench / "__init__.py", submodule_search_locations=[str(_bench)]
-    )
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules["porogauge_bench"] = _module
-    _spec.loader.exec_module(_module)
-
-import porogauge  # noqa: E402, F401  gives the desk's Python a stand-in for `micropython`
+sys.path.insert(0, str(Path(__file__).parent))  # for `runtime`
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,17 @@
 
 import random
 from array import array
+from pathlib import Path
 
 import pytest
 
-PROGRAM = """
+HW = Path(__file__).resolve().parents[1] / "gauge" / "hw"
+# the module alone: its package would want the bench's pipe
+PROGRAM = f"""
+import sys
 from array import array
-from gauge.hw.uart_ring import StampedRing
+sys.path.insert(0, {str(HW)!r})
+from uart_ring import StampedRing
 data = array('i')
 while True:
     block = stdin.read(4)
@@ -57,7 +62,7 @@ def test_stamps_are_near_the_arrivals(unix32, period_us, poll_us, lump_us):
         ((stamp - int(start + arrivals[3 * k + 2]) + (1 << 29)) & ((1 << 30) - 1)) - (1 << 29)
         for k, stamp in enumerate(stamps)
     ]
-    settled = errors[len(errors) // 4 :]
-    assert -50 < min(settled) and max(settled) < 0.3 * lump_us
-    steps = [(b - a) & 0x3FFFFFFF for a, b in zip(stamps[4000:], stamps[4001:], strict=False)]
+    settled = errors[len(errors) // 2 :]  # the pace is known by then
+    assert -100 < min(settled) and max(settled) < 0.5 * lump_us
+    steps = [(b - a) & 0x3FFFFFFF for a, b in zip(stamps[8000:], stamps[8001:], strict=False)]
     assert max(abs(step - period_us) for step in steps) < 0.3 * lump_us

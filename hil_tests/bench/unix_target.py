@@ -37,6 +37,7 @@ MOST_CALLS_AT_ONCE = 10_000
 MOST_BYTES = 1536
 MOST_STAMPS = MOST_BYTES // 3 + 1
 MOST_LINK_BYTES = 256
+TRANSFERS = (pipe.I2C_WRITE, pipe.I2C_READ, pipe.I2C_READ_REG, pipe.I2C_FREE)
 
 
 class UnixTarget(Target):
@@ -93,6 +94,7 @@ class UnixTarget(Target):
         self._steps: Steps | None = None  # the call under way
         self._until_ns = 0  # when it goes on
         self._idle = False  # it ends when something happens
+        self._transfer = False  # it is one over I2C
         self._wake = False
         self._running = False
         self._repl: tuple[bool, str] | None = None  # outcome of the code, once it has ended
@@ -161,7 +163,7 @@ class UnixTarget(Target):
                 if self._steps is not None and (
                     self._until_ns <= clock.now_ns or (self._idle and self._wake)
                 ):
-                    self._go_on()
+                    self._go_on(t_ns)
                     continue
                 if clock.now_ns >= t_ns:
                     return
@@ -292,11 +294,15 @@ class UnixTarget(Target):
                 f"{self.console}"
             )
         self._calls_at = (self.clock.now_ns, n)
+        process = self._process
         *notices, (code, argument, value, data) = operations
         for notice in notices:
             self._notices[notice[0]](notice[1], notice[2], notice[3])
+        if self._process is not process:
+            return  # somebody who was told of an output has reset the board
         self._idle = code == pipe.IDLE
         self._in_repl = code == pipe.REPL
+        self._transfer = code in TRANSFERS
         self._until_ns = self.clock.now_ns
         if code == pipe.IDLE:
             self._steps = self._wait(value)
@@ -305,16 +311,25 @@ class UnixTarget(Target):
         else:
             self._steps = self._call(code, argument, value, data)
 
-    def _go_on(self) -> None:
-        """Continue the call under way; when it is done, answer and take the next request."""
+    def _go_on(self, limit_ns: int) -> None:
+        """Continue the call under way, at most up to `limit_ns`.
+
+        When it is done, answer and take the next request.
+        """
+        steps, clock = self._steps, self.clock
         try:
-            self._until_ns = next(self._steps)
-            return
+            while True:
+                self._until_ns = until_ns = next(steps)
+                if until_ns > limit_ns:
+                    return
+                clock.run_until(max(until_ns, clock.now_ns))
+                if self._steps is not steps:
+                    return  # an event has reset the board
         except StopIteration as done:
             result, data = done.value
         self._steps = None
         self._idle = False
-        self._answer(result, data)
+        self._answer(result, data, self._transfer)
         self._take_request()
 
     def _wait(self, _us: int) -> Steps:
@@ -359,13 +374,19 @@ class UnixTarget(Target):
                 yield self.clock.now_ns + 1_000_000_000
         raise TargetError(f"the firmware made the unknown call {code}; pipe.py differs?")
 
-    def _answer(self, result: int, data: bytes) -> None:
-        """Send all that has happened since the answer before, in as many frames as it takes."""
+    def _answer(self, result: int, data: bytes, transfer: bool) -> None:
+        """Send all that has happened since the answer before, in as many frames as it takes.
+
+        Laser bytes wait for the end of a `transfer` over I2C, which is soon: to ask for them is
+        what costs most.
+        """
         ticks = self._ticks(self.clock.now_ns)
         edges, self._edges = self._edges, []
-        laser_a, laser_b = self._laser_lines
-        stamps_a, bytes_a, errors_a = laser_a.take(self._boot_ns)
-        stamps_b, bytes_b, errors_b = laser_b.take(self._boot_ns)
+        stamps_a, bytes_a, errors_a = stamps_b, bytes_b, errors_b = [], b"", 0
+        if not transfer:
+            laser_a, laser_b = self._laser_lines
+            stamps_a, bytes_a, errors_a = laser_a.take(self._boot_ns)
+            stamps_b, bytes_b, errors_b = laser_b.take(self._boot_ns)
         usb, uart = self._links
         to_usb = usb.to_board(min(self._free[0], MOST_LINK_BYTES))
         to_uart = uart.to_board(min(self._free[1], MOST_LINK_BYTES))

@@ -68,7 +68,8 @@ class LaserLine:
         self._free_ns = 0.0  # when the board's transmitter is free
 
     def start(self) -> None:
-        """The next byte is the first of three that share a stamp."""
+        """The next byte is the first of three that share a stamp; older ones are dropped."""
+        self._cable.take()
         self._received = 0
 
     def take(self, boot_ns: int) -> tuple[list[int], bytes, int]:
@@ -212,51 +213,63 @@ class I2CMaster:
 
     def __init__(self, bus: I2CBus, frequency_hz: int, timeout_us: int) -> None:
         self._bus = bus
-        self._bit_ns = 1e9 / frequency_hz
+        self._clock = bus.clock
+        self._bit_ns = round(1e9 / frequency_hz)
+        self._byte_ns = round(9e9 / frequency_hz)  # and its acknowledge
         self._timeout_ns = 1000 * timeout_us
         self._deadline_ns = 0
-        self._late = False
+        self._late = False  # the transfer's time is up
 
     def _begin(self) -> None:
-        self._deadline_ns = self._bus.clock.now_ns + self._timeout_ns
+        self._deadline_ns = self._clock.now_ns + self._timeout_ns
         self._late = False
 
-    def _pass(self, bits: int) -> Generator[int, None, None]:
-        """Let so many bits pass; sets `_late` when the transfer's time is up before that."""
+    def _after(self, ns: int) -> int:
+        """Return when so much of clocking has passed, or the deadline, then with `_late` set."""
         bus = self._bus
-        while "scl" in bus.held and bus.clock.now_ns < self._deadline_ns:
-            yield bus.clock.now_ns + 10_000
-        end = bus.clock.now_ns + int(bits * self._bit_ns) + bus.stretch_ns
+        if "scl" in bus.held:
+            self._late = True
+            return max(self._deadline_ns, self._clock.now_ns)
+        end = self._clock.now_ns + ns + bus.stretch_ns
         if end > self._deadline_ns:
             self._late = True
-            end = max(self._deadline_ns, bus.clock.now_ns)
-        yield end
+            end = max(self._deadline_ns, self._clock.now_ns)
+        return end
+
+    def _scl_free(self) -> Generator[int, None, None]:
+        """Wait for a held SCL, at most up to the deadline."""
+        while "scl" in self._bus.held and self._clock.now_ns < self._deadline_ns:
+            yield self._clock.now_ns + 10_000
 
     def _address(self, address: int, read: bool) -> Generator[int, None, int]:
         """Start and address; returns 0 or a negative error number."""
         bus = self._bus
-        yield from self._pass(1)
-        if not self._late and "sda" in bus.held:
+        if bus.held:
+            yield from self._scl_free()
+        yield self._after(self._bit_ns)
+        if self._late:
+            return -ETIMEDOUT
+        if "sda" in bus.held:
             return -EIO  # arbitration lost
-        acked = False
-        if not self._late:
-            acked = bus.address(address, read)
-            yield from self._pass(9)
-        if not acked and not self._late:
-            yield from self._stop()
+        acked = bus.address(address, read)
+        if bus.held:
+            yield from self._scl_free()
+        yield self._after(self._byte_ns)
+        if self._late:
+            return -ETIMEDOUT
+        if not acked:
+            bus.stop()
+            yield self._after(self._bit_ns)
             return -EIO
-        return -ETIMEDOUT if self._late else 0
-
-    def _stop(self) -> Generator[int, None, None]:
-        self._bus.stop()
-        yield from self._pass(1)
+        return 0
 
     def _probe(self, address: int) -> Steps:
         """Zero-length write: made on the pins, the chip sees nothing but its address."""
         bus = self._bus
         if "scl" in bus.held:
-            yield from self._pass(1)
-            return -ETIMEDOUT, b""
+            yield from self._scl_free()
+            if "scl" in bus.held:
+                return -ETIMEDOUT, b""
         yield bus.clock.now_ns + 60_000
         if "sda" in bus.held:
             bus.clocked(9)
@@ -271,10 +284,13 @@ class I2CMaster:
         error = yield from self._address(address, False)
         if error:
             return self._failed(error)
+        bus, byte_ns = self._bus, self._byte_ns
         count = 0
         for byte in data:
-            acked = self._bus.write(byte)
-            yield from self._pass(9)
+            acked = bus.write(byte)
+            if bus.held:
+                yield from self._scl_free()
+            yield self._after(byte_ns)
             if self._late:
                 return self._failed(-ETIMEDOUT)
             if not acked:
@@ -282,7 +298,8 @@ class I2CMaster:
                 break
             count += 1
         if stop:
-            yield from self._stop()
+            bus.stop()
+            yield self._after(self._bit_ns)
         return count, b""
 
     def read(self, address: int, n: int, stop: bool = True) -> Steps:
@@ -291,14 +308,18 @@ class I2CMaster:
         error = yield from self._address(address, True)
         if error:
             return self._failed(error)
+        bus, byte_ns = self._bus, self._byte_ns
         data = bytearray()
         for _ in range(n):
-            data.append(self._bus.read())
-            yield from self._pass(9)
+            data.append(bus.read())
+            if bus.held:
+                yield from self._scl_free()
+            yield self._after(byte_ns)
             if self._late:
                 return self._failed(-ETIMEDOUT)
         if stop:
-            yield from self._stop()
+            bus.stop()
+            yield self._after(self._bit_ns)
         return n, bytes(data)
 
     def read_register(self, address: int, register: bytes, n: int) -> Steps:

@@ -27,23 +27,13 @@ from .live import Snapshot
 from .store import Clock, Store
 from .units import decode
 
-__all__ = ["Logger", "Stop", "Summary", "next_expected"]
+__all__ = ["Logger", "Stop", "Summary"]
 
 COMMIT_EVERY_S = 0.1  # with the link's own delay a record is on disk within a quarter second
 COMMIT_ROWS = 256
 CLOCK_EVERY_S = 10.0
 RATE_OVER_S = 5.0
 DRAIN_S = 3.0  # at the end of a duration: how long to wait for what is still on its way
-
-
-def next_expected(store: Store) -> Callable[[str, int], int]:
-    """For the client's `known`: the sequence number after the last one stored of a boot."""
-
-    def known(device: str, boot: int) -> int:
-        ranges = store.known(device, boot)
-        return ranges[-1][1] + 1 if ranges else 0
-
-    return known
 
 
 class Stop:
@@ -146,17 +136,24 @@ class Logger:
 
     # ------------------------------------------------------------ the loop
 
-    def run(self, duration_s: float | None = None, stop: Stop | None = None) -> Summary:
-        """Log until `duration_s` has passed or `stop` is set. Raises what the client raises.
+    def run(
+        self,
+        duration_s: float | None = None,
+        stop: Stop | None = None,
+        until: Callable[[Snapshot], bool] = lambda _: False,
+    ) -> Summary:
+        """Log until `duration_s` has passed, `until` says so, or `stop` is set.
 
-        Whatever ends the loop, what was received is committed first.
+        Whatever ends the loop, what was received is committed first. Raises what the client
+        raises.
         """
         stop = stop or Stop()
         began = self._clock()
         try:
             while not stop.requested:
                 now = self._clock()
-                if duration_s is not None and now - began >= duration_s:
+                late = duration_s is not None and now - began >= duration_s
+                if late or until(self._snapshot):
                     self._drain(stop)
                     break
                 self.step(now)

@@ -93,8 +93,8 @@ def roll_picture(
 ) -> Path:
     """Draw a roll and return the path of the PNG.
 
-    `truth` are rows of a bench's truth.jsonl, drawn as a thin dark line. Raises PorogaugeError
-    when there is nothing to draw.
+    `truth` are rows of a bench's truth.jsonl, drawn as a broad grey line below the gauge's.
+    Raises PorogaugeError when there is nothing to draw.
     """
     import matplotlib
 
@@ -215,7 +215,8 @@ def _curve(
     # Dots as well: a single window between two without a number makes no line.
     axes.plot(middle, mean, color=colour, lw=1.1, marker=".", ms=1.6, label="gauge")
     if truth is not None:
-        axes.plot(x, truth[quantity], color="black", lw=0.6, ls=(0, (4, 2)), label="truth")
+        # Below and broad: where gauge and truth agree both can be seen.
+        axes.plot(x, truth[quantity], color="#b8b8b8", lw=4.0, label="truth", zorder=1)
     shown = [value[np.isfinite(value)]]
     for end, style in (("lolo", "-"), ("lo", "--"), ("hi", "--"), ("hihi", "-")):
         limit = limits.get(f"{quantity}_{end}")
@@ -275,7 +276,11 @@ def _lanes(
         runs = _runs(np, table["state"] == index)
         if runs:
             axes.broken_barh(
-                bars(runs), (-0.36, 0.72), color=_STATE_COLOURS[name], lw=0, label=name
+                bars(runs),
+                (-0.36, 0.72),
+                color=_STATE_COLOURS[name],
+                lw=0,
+                label=name.replace("_", " "),
             )
     for lane, bit in enumerate(active, 1):
         name = record.FLAG_NAMES[bit]
@@ -295,13 +300,12 @@ def _lanes(
     axes.grid(axis="x", color="#e6e6e6", lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(0, -0.28 - 0.2 / max(1, len(names))),
+    axes.figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower left",
         ncols=len(record.STATE_NAMES),
         fontsize=8,
         frameon=False,
-        title=None,
     )
 
 

@@ -26,7 +26,6 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,11 @@ from .store_file import (
     FORMAT,
     LAYOUT_HEX,
     SCHEMA,
+    Clock,
+    Completeness,
     ConflictError,
     Lock,
+    Range,
     StoreError,
     explain,
 )
@@ -47,48 +49,6 @@ from .units import decode
 __all__ = ["Clock", "Completeness", "ConflictError", "Store", "StoreError"]
 
 _QUICK_CHECK_BYTES = 64 << 20  # larger files are checked at open only after an unclean end
-
-Range = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Relation of a boot's clock to wall time: wall = wall_s + (board - board_us) * rate.
-
-    `wall_s` is Unix time; `rate` about 1e-6 (seconds per board microsecond); `u_s` its standard
-    uncertainty in seconds.
-    """
-
-    board_us: int
-    wall_s: float
-    rate: float = 1e-6
-    u_s: float = 0.0
-
-    def wall(self, board_us: int) -> float:
-        """Unix time of a board time."""
-        return self.wall_s + (board_us - self.board_us) * self.rate
-
-
-@dataclass(frozen=True, slots=True)
-class Completeness:
-    """What is there of one boot of one device.
-
-    `stored` records within `first`..`last`; `gaps` windows that are not stored and that a gap row
-    explains; `missing` ranges that are neither.
-    """
-
-    device: str
-    boot: int
-    first: int
-    last: int
-    stored: int
-    gaps: int
-    missing: tuple[Range, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Every window is stored: none is missing, and no gap took one."""
-        return not self.missing and not self.gaps
 
 
 _INSERT = (
@@ -418,6 +378,18 @@ class Store:
             values,
         )
 
+    def settled(self, device: str, boot: int) -> list[Range]:
+        """Ranges that need not come again: stored, or explained by a gap. Merged, ascending."""
+        spans = self.known(device, boot)
+        spans += [(row["from_seq"], row["to_seq"]) for row in self.gaps(device, boot)]
+        merged: list[Range] = []
+        for low, high in sorted(spans):
+            if merged and low <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+            else:
+                merged.append((low, high))
+        return merged
+
     def completeness(self, device: str, boot: int, first: int | None = None) -> Completeness:
         """What is stored of a boot, what a gap row explains, and what is missing.
 
@@ -441,7 +413,7 @@ class Store:
         return list(self.completeness(device, boot, first).missing)
 
     def boots(self) -> list[dict[str, Any]]:
-        """Every (device, boot) that has something stored, oldest first, with its clock."""
+        """Every (device, boot) that has something stored, by device and boot, with its clock."""
         names = ("device", "boot", "board", "firmware", "first_seen", "last_seen")
         rows = self._all(
             "SELECT d.device, k.boot, d.board, coalesce(b.firmware, d.firmware),"
@@ -449,7 +421,8 @@ class Store:
             " b.clock_board_us, b.clock_wall_s, b.clock_rate, b.clock_u_s"
             " FROM (SELECT device, boot FROM boots UNION"
             " SELECT DISTINCT device, boot FROM records) k JOIN devices d ON d.id=k.device"
-            " LEFT JOIN boots b ON b.device=k.device AND b.boot=k.boot ORDER BY 5, 1, 2"
+            " LEFT JOIN boots b ON b.device=k.device AND b.boot=k.boot"
+            " ORDER BY d.first_seen, d.device, k.boot"
         )
         found = []
         for row in rows:

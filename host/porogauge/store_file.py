@@ -1,10 +1,11 @@
-"""What a gauge's database file is: its tables, its lock, and what SQLite's errors mean."""
+"""What a gauge's database file is: its tables and values, its lock, what SQLite's errors mean."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 from contextlib import suppress
+from dataclasses import dataclass
 
 from gauge import record
 
@@ -15,8 +16,11 @@ __all__ = [
     "FORMAT",
     "LAYOUT_HEX",
     "SCHEMA",
+    "Clock",
+    "Completeness",
     "ConflictError",
     "Lock",
+    "Range",
     "StoreError",
     "explain",
 ]
@@ -24,6 +28,49 @@ __all__ = [
 APPLICATION_ID = 0x504F524F  # "PORO": `file` and other tools can tell what the database is
 FORMAT = 1
 LAYOUT_HEX = record.LAYOUT_HASH.hex()
+
+
+Range = tuple[int, int]  # first and last sequence number, both included
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Relation of a boot's clock to wall time: wall = wall_s + (board - board_us) * rate.
+
+    `wall_s` is Unix time; `rate` about 1e-6 (seconds per board microsecond); `u_s` its standard
+    uncertainty in seconds.
+    """
+
+    board_us: int
+    wall_s: float
+    rate: float = 1e-6
+    u_s: float = 0.0
+
+    def wall(self, board_us: int) -> float:
+        """Unix time of a board time."""
+        return self.wall_s + (board_us - self.board_us) * self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """What is there of one boot of one device.
+
+    `stored` records within `first`..`last`; `gaps` windows that are not stored and that a gap row
+    explains; `missing` ranges that are neither.
+    """
+
+    device: str
+    boot: int
+    first: int
+    last: int
+    stored: int
+    gaps: int
+    missing: tuple[Range, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Every window is stored: none is missing, and no gap took one."""
+        return not self.missing and not self.gaps
 
 
 class StoreError(PorogaugeError):

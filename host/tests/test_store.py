@@ -10,11 +10,11 @@ import textwrap
 import time
 
 import pytest
-from gauge import config, record
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from gauge import config, record
 from porogauge import recipe
 from porogauge.errors import DeviceError
 from porogauge.store import Clock, ConflictError, Store, StoreError

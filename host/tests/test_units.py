@@ -1,8 +1,8 @@
 """Records in user units."""
 
 import pytest
-from gauge import health, record
 
+from gauge import health, record
 from porogauge import units
 
 

@@ -55,7 +55,8 @@ def fault_text(code):
 
 
 def bus_code(error):
-    """Return the code of an OSError that a bus transfer raised (110 is ETIMEDOUT, 116 on ESP32)."""
+    """Return the code of an OSError that a bus transfer raised."""
+    # ETIMEDOUT is 110, on ESP32 116
     return BUS_STUCK if error.errno in (110, 116) else NO_ANSWER
 
 

@@ -19,6 +19,7 @@ CONFIGURATION registers) and "Capacitive data register", "VT data register".
 """
 
 import time
+from array import array
 
 import micropython
 from micropython import const
@@ -45,7 +46,8 @@ _RESET = b"\xbf"  # not a register: a command
 # Excitation A or B in normal phase, amplitude +-VDD/2
 _EXCITATION = {"A": 0x0B, "B": 0x23}
 
-CONVERSION_US = (11_000, 11_900, 20_000, 38_000, 62_000, 77_000, 92_000, 109_600)  # by CAPF
+# By CAPF. An array, because the ints of a frozen tuple are objects: computing with one allocates.
+CONVERSION_US = array("i", (11_000, 11_900, 20_000, 38_000, 62_000, 77_000, 92_000, 109_600))
 TEMPERATURE_US = 20_100
 
 # States of the converter
@@ -55,7 +57,7 @@ _FIRST = const(2)  # the next capacitance is the first one after a change: skip 
 
 
 @micropython.viper
-def _capacitance(buf: ptr8) -> int:  # noqa: F821
+def _capacitance(buf: ptr8) -> int:
     """Take status and capacitance out of `buf`: the code, or a negative one of `gauge.drivers`."""
     status = buf[0]
     buf[0] = _UNREAD

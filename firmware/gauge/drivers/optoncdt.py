@@ -14,7 +14,8 @@ while everything else goes on:
     >>> laser.poll(now)  # with each round: NOT_READY, a fault, or 0 when it is streaming
     0
 
-A laser whose values end (`gauge.windows` sees that) is started again by `begin`. Lengths are in
+A laser that does not answer is looked for at the other baud rates, and told to use ours. One
+whose values end (`gauge.windows` sees that) is started again by `begin`. Lengths are in
 1/8 nm (`_8nm`). Sources: optoNCDT 1420 operating instructions, A 3 (ASCII commands), RS-422 data
 format and error codes; optoNCDT 1900 operating instructions, sections on output and
 synchronisation.
@@ -90,7 +91,9 @@ class Model:
             return
         else:
             legal = ", ".join([str(rate) for rate in rates])
-        raise ValueError("optoNCDT %s has no rate of %d Hz; legal: %s" % (self.name, rate_hz, legal))
+        raise ValueError(
+            "optoNCDT %s has no rate of %d Hz; legal: %s" % (self.name, rate_hz, legal)
+        )
 
 
 # Kinds of commands, by what is made of their reply.
@@ -142,9 +145,13 @@ MODELS = (
 _PROMPT = b"->"
 _REPLY = const(400)  # bytes of the longest reply, GETINFO, with room
 _REPLY_US = const(300_000)  # a reply takes milliseconds
+_FIRST_US = const(100_000)  # of OUTPUT NONE
 _QUIET_US = const(5_000)  # after OUTPUT NONE: the rest of the stream runs out
 _ATTEMPTS = const(4)  # of OUTPUT NONE
 _RETRY_US = const(1_000_000)  # between two dialogues when one has failed
+_SCAN_US = const(60_000)  # command and reply at the slowest baud rate
+# Where a laser may have been left; 921600 is how it leaves the factory
+_BAUDS = (115_200, 1_000_000, 691_200, 460_800, 256_000, 230_400, 128_000, 56_000, 19_200, 9_600)
 
 # States of the dialogue
 _OFF = const(0)  # begin() was not yet called
@@ -153,10 +160,12 @@ _RECEIVE = const(2)
 _QUIET = const(3)
 _STREAM = const(4)
 _FAILED = const(5)  # waits for the next try
+_SCAN = const(6)  # asks at another baud rate
+_MOVE = const(7)  # has told the laser to use ours
 
 
 @micropython.viper
-def _keep_text(reply: ptr8, n: int, data: ptr8, count: int) -> int:  # noqa: F821
+def _keep_text(reply: ptr8, n: int, data: ptr8, count: int) -> int:
     """Append `count` bytes to `reply`, without the distances among them; return the new length.
 
     The third byte of a distance is the only one with its top bit set: it goes, and the two before
@@ -178,7 +187,7 @@ def _keep_text(reply: ptr8, n: int, data: ptr8, count: int) -> int:  # noqa: F82
 
 
 @micropython.viper
-def _find(reply: ptr8, n: int, text: ptr8, length: int, start: int) -> int:  # noqa: F821
+def _find(reply: ptr8, n: int, text: ptr8, length: int, start: int) -> int:
     """Return the index behind the first `text` in reply[start:n], or -1."""
     at = start
     while at + length <= n:
@@ -192,7 +201,7 @@ def _find(reply: ptr8, n: int, text: ptr8, length: int, start: int) -> int:  # n
 
 
 @micropython.viper
-def _error_in(reply: ptr8, n: int) -> int:  # noqa: F821
+def _error_in(reply: ptr8, n: int) -> int:
     """Return xxx of the first error 'Exxx' that begins a word, or -1."""
     at = 0
     while at + 4 <= n:
@@ -212,7 +221,7 @@ def _error_in(reply: ptr8, n: int) -> int:  # noqa: F821
 
 
 @micropython.viper
-def _thousandths(reply: ptr8, n: int, start: int) -> int:  # noqa: F821
+def _thousandths(reply: ptr8, n: int, start: int) -> int:
     """Return 1000 times the decimal number behind `start` and blanks, or -1 when there is none."""
     at = start
     while at < n and reply[at] == 0x20:
@@ -256,6 +265,7 @@ class Laser:
         self._state = _OFF
         self._step = 0
         self._attempts = 0
+        self._scan = 0  # index of the next baud rate to ask at
         self._since = 0  # ticks of the beginning of the state
         self._error = -1  # number of the error reply
         self._reply = bytearray(_REPLY)
@@ -276,6 +286,7 @@ class Laser:
                 % (model.name, role, ", ".join(sorted(model.sync)) or "None")
             )
         self._rate_hz = rate_hz
+        self._home = ("BAUDRATE %d\n" % getattr(self.stream, "baud", 921_600)).encode()
         khz = "%d.%03d" % (rate_hz // 1000, rate_hz % 1000)
         steps = [(b"OUTPUT NONE\n", _FIRST), (b"GETINFO\n", _INFO)]
         steps.extend(model.setup)
@@ -304,6 +315,7 @@ class Laser:
         self.code = drivers.NOT_READY
         self.refused = 0
         self._attempts = 0
+        self._scan = 0
         self._go(_SEND, 0, now)
 
     def poll(self, now):
@@ -323,8 +335,13 @@ class Laser:
         elif state == _QUIET:
             if elapsed < 0 or elapsed >= _QUIET_US:
                 self._go(_SEND, self._step + 1, now)
+        elif state == _SCAN or state == _MOVE:
+            self._drain()
+            if elapsed < 0 or elapsed >= _SCAN_US:
+                self._look(now)
         elif elapsed < 0 or elapsed >= _RETRY_US:  # failed
             self._attempts = 0
+            self._scan = 0
             self.refused = 0
             self._go(_SEND, 0, now)
         return self.code
@@ -377,7 +394,7 @@ class Laser:
         reply = self._reply
         n = self._n
         if _find(reply, n, _PROMPT, 2, 0) < 0:
-            if not 0 <= elapsed < _REPLY_US:
+            if not 0 <= elapsed < (_FIRST_US if kind == _FIRST else _REPLY_US):
                 self._try_again(drivers.NO_ANSWER, kind, now)
             return
         self._error = _error_in(reply, n) if kind != _INFO else -1
@@ -404,8 +421,36 @@ class Laser:
         self._attempts += 1
         if kind == _FIRST and self._attempts < _ATTEMPTS:
             self._go(_SEND, 0, now)
+        elif kind == _FIRST and self._scan == 0 and hasattr(self.stream, "set_baud"):
+            self._ask(now)
         else:
             self._fail(code, now)
+
+    def _ask(self, now):
+        """Stop the laser at the next baud rate, if it is there."""
+        if self._scan == len(_BAUDS):
+            self.stream.set_baud(self.stream.baud)
+            self._fail(drivers.NO_ANSWER, now)
+            return
+        self.stream.set_baud(_BAUDS[self._scan])
+        self._scan += 1
+        self._n = 0
+        self.stream.stop()
+        self.stream.write(self._steps[0][0])
+        self._go(_SCAN, 0, now)
+
+    def _look(self, now):
+        """See whether it has answered there; then bring it to ours."""
+        if self._state == _MOVE:
+            self.stream.set_baud(self.stream.baud)
+            self._attempts = 0
+            self._go(_SEND, 0, now)
+            return
+        if _find(self._reply, self._n, _PROMPT, 2, 0) < 0:
+            self._ask(now)
+        else:
+            self.stream.write(self._home)
+            self._go(_MOVE, 0, now)
 
     def _is_model(self):
         reply, n, model = self._reply, self._n, self.model

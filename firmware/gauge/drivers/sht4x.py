@@ -37,7 +37,7 @@ _MEASURING = const(1)
 
 
 @micropython.viper
-def _checksum(buf: ptr8, at: int) -> int:  # noqa: F821
+def _checksum(buf: ptr8, at: int) -> int:
     """CRC-8 of two bytes: polynomial 0x31, initial value 0xFF."""
     crc = 0xFF
     for i in range(2):

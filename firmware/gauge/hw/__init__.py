@@ -6,7 +6,7 @@
     name                 the board's
     board                the module of constants
     now()                ticks: microseconds modulo 2**30
-    idle(ms)             sleep until /RDY falls, the host sends something over USB, or `ms` are over
+    idle(ms)             sleep until /RDY falls, the host sends over USB, or `ms` are over
     idle_words[0]        microseconds slept so far, modulo 2**30
     i2c                  like machine.I2C; free_i2c() frees a held SDA line
     ready                Ready: falls of /RDY with their ticks
@@ -35,6 +35,7 @@ since `start()`:
     stop()               command mode: read(buf) -> bytes taken, never waits
     write(data)          send a command of at most 32 bytes: its length, or 0 while the
                          transmitter is busy
+    baud, set_baud(baud) the rate as built, and another one to look for a laser; not on all ports
     errors()             framing, parity and overrun errors seen since the last call
 """
 

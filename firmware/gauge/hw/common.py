@@ -183,6 +183,15 @@ def free_bus(pin, sda_number, scl_number):
     return bool(scl.value() and sda.value())
 
 
+def usb_link(board, console):
+    """Return the transport over USB that the board file asks for, `console` where it is absent."""
+    if board.LINK_USB == "second":
+        from gauge.hw import second_usb
+
+        return second_usb.make() or console
+    return console
+
+
 class Store:
     """Small files that hold the old or the new content after a power cut, never a mixture."""
 

@@ -15,7 +15,17 @@ import machine
 from machine import Pin
 from micropython import const
 
-from gauge.hw.common import EDGES, Console, Pace, Ready, Sleep, Store, free_bus, next_boot
+from gauge.hw.common import (
+    EDGES,
+    Console,
+    Pace,
+    Ready,
+    Sleep,
+    Store,
+    free_bus,
+    next_boot,
+    usb_link,
+)
 from gauge.hw.pins import Inputs, Outputs, service_pin  # noqa: F401
 from gauge.hw.uart_ring import StampedRing
 
@@ -223,7 +233,7 @@ class Hardware:
         self.idle = sleep.idle
         self.idle_words = sleep.words
         pace = Pace(_CONSOLE_FIFO, board.CONSOLE_BAUD) if board.CONSOLE_BAUD else None
-        self.usb = BridgedConsole(sleep.poll, pace=pace)
+        self.usb = usb_link(board, BridgedConsole(sleep.poll, pace=pace))
         self.uart = None if board.LINK_UART is None else UARTLink()
         self.store = Store()
         self._boot_id = next_boot(self.store)

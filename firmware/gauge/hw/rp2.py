@@ -7,8 +7,7 @@
 - Web encoder: a PIO program counts both edges of A in its registers X and Y.
 - /RDY: a hard interrupt notes the time.
 
-Registers: RP2040 data sheet, 2.5.7 (DMA), 3.7 (PIO), 4.2.8 (UART), 4.6.5 (timer), 4.7.6
-(watchdog).
+Registers: RP2040 data sheet, 3.7 (PIO), 4.2.8 (UART), 4.6.5 (timer), 4.7.6 (watchdog).
 """
 
 import os
@@ -23,16 +22,15 @@ import uctypes
 from machine import Pin
 from micropython import const
 
-from gauge.hw.common import EDGES, Console, Ready, Sleep, Store, free_bus, next_boot
+from gauge.hw import rp2_dma
+from gauge.hw.common import EDGES, Console, Ready, Sleep, Store, free_bus, next_boot, usb_link
 from gauge.hw.pins import Inputs, Outputs, service_pin  # noqa: F401
 
 _TIMERAWL = const(0x40054028)
 _WATCHDOG_CTRL_CLEAR = const(0x4005B000)  # writing a bit clears it in WATCHDOG_CTRL
 _WATCHDOG_REASON = const(0x40058008)
 _UART = const(0x40034000)  # UART 0; UART 1 is 0x4000 further on
-_UARTICR = const(0x44)
 _DREQ_UART_RX = (21, 23)
-_FOREVER = const(0x3F)  # transfer request that is always there
 
 _ready_words = array("i", [0] * (1 + EDGES))
 
@@ -40,40 +38,16 @@ _ready_words = array("i", [0] * (1 + EDGES))
 @micropython.viper
 def _on_ready(_pin):
     """Hard interrupt: note the time of the fall, then count it."""
-    words = ptr32(_ready_words)  # noqa: F821
+    words = ptr32(_ready_words)
     count = words[0]
-    words[1 + (count & 15)] = ptr32(int(0x40054028))[0] & 0x3FFFFFFF  # noqa: F821
+    words[1 + (count & 15)] = ptr32(int(0x40054028))[0] & 0x3FFFFFFF
     words[0] = (count + 1) & 0x3FFFFFFF
-
-
-@micropython.viper
-def _dma_index(channel: int, mask: int) -> int:
-    """Index in its ring at which a DMA channel writes next."""
-    return ptr32(int(0x50000004) + (channel << 6))[0] & mask  # noqa: F821
-
-
-@micropython.viper
-def _dma_stop(first: int, second: int) -> int:
-    """Stop two channels that start each other; 0, or 1 when they do not end in time.
-
-    Both are disabled and unchained before they are aborted: an abort may otherwise start the
-    next one (errata RP2040-E13).
-    """
-    ctrl1 = ptr32(int(0x50000010) + (first << 6))  # noqa: F821
-    ctrl2 = ptr32(int(0x50000010) + (second << 6))  # noqa: F821
-    ctrl1[0] = first << 11
-    ctrl2[0] = second << 11
-    ptr32(int(0x50000444))[0] = 1 << first | 1 << second  # noqa: F821  CHAN_ABORT
-    tries = 1000
-    while (ctrl1[0] | ctrl2[0]) & 0x1000000 and tries:  # BUSY
-        tries -= 1
-    return 0 if tries else 1
 
 
 @micropython.viper
 def _uart_drain(base: int):
     """Empty the receive FIFO of a UART."""
-    regs = ptr32(base)  # noqa: F821
+    regs = ptr32(base)
     tries = 40
     while tries and not regs[6] & 0x10:  # UARTFR.RXFE
         regs[0]
@@ -81,9 +55,9 @@ def _uart_drain(base: int):
 
 
 @micropython.viper
-def _uart_send(base: int, data: ptr8, n: int) -> int:  # noqa: F821
+def _uart_send(base: int, data: ptr8, n: int) -> int:
     """Put `n` bytes (at most 32) into an empty transmit FIFO; return n, or 0 when it is not."""
-    regs = ptr32(base)  # noqa: F821
+    regs = ptr32(base)
     if not regs[6] & 0x80:  # UARTFR.TXFE
         return 0
     for i in range(n):
@@ -92,9 +66,21 @@ def _uart_send(base: int, data: ptr8, n: int) -> int:  # noqa: F821
 
 
 @micropython.viper
+def _uart_divide(base: int, divisor: int):
+    """Set the divisor of the baud rate, in 1/64."""
+    regs = ptr32(base)
+    control = regs[12]  # UARTCR: off meanwhile
+    regs[12] = 0
+    regs[9] = divisor >> 6
+    regs[10] = divisor & 63
+    regs[11] = regs[11]  # writing UARTLCR_H makes both valid
+    regs[12] = control
+
+
+@micropython.viper
 def _uart_errors(base: int) -> int:
     """Count the kinds of receive errors since the last call: overrun, break, parity, framing."""
-    regs = ptr32(base)  # noqa: F821
+    regs = ptr32(base)
     seen = regs[15] & 0x780  # UARTRIS
     if seen == 0:
         return 0
@@ -106,26 +92,6 @@ def _uart_errors(base: int) -> int:
     return count
 
 
-@micropython.viper
-def _copy(ring: ptr8, tail: int, head: int, mask: int, out: ptr8) -> int:  # noqa: F821
-    """Copy ring[tail:head] to `out`; return how many bytes. The caller sees to their number."""
-    count = 0
-    while tail != head:
-        out[count] = ring[tail]
-        tail = (tail + 1) & mask
-        count += 1
-    return count
-
-
-def _aligned_rings(size):
-    """Return memory of 2 * `size` bytes at a multiple of `size` as (owner, first word).
-
-    DMA rings must begin at a multiple of their size, which the heap does not promise.
-    """
-    owner = array("i", bytes(3 * size))
-    return owner, -uctypes.addressof(owner) % size // 4
-
-
 class LaserStream:
     """One laser's line; see `gauge.hw`."""
 
@@ -135,10 +101,13 @@ class LaserStream:
         bits = len(bin(size)) - 3
         Pin(rx, Pin.IN, Pin.PULL_UP)  # an open line is idle, not a break
         self._uart = machine.UART(uart, baud, tx=Pin(tx), rx=Pin(rx), rxbuf=32, txbuf=32)
+        self.baud = baud
         self._base = _UART + 0x4000 * uart
+        regs = machine.mem32
+        self._divisor = (regs[self._base + 0x24] << 6) + regs[self._base + 0x28]
         machine.mem32[self._base + 0x38] = 0  # UARTIMSC: DMA takes the bytes, not the driver
         machine.mem32[self._base + 0x48] = 1  # UARTDMACR: receive requests
-        owner, first = _aligned_rings(size)
+        owner, first = rp2_dma.aligned(size, 2)
         self._owner = owner
         address = uctypes.addressof(owner) + 4 * first
         self.ring = uctypes.bytearray_at(address, size)
@@ -162,15 +131,17 @@ class LaserStream:
             inc_read=False,
             ring_size=bits,
             ring_sel=True,
-            treq_sel=_FOREVER,
+            treq_sel=rp2_dma.FOREVER,
             chain_to=self._channel,
         )
         self.start()
 
     def start(self):
         """Begin at index 0 of both rings."""
-        if _dma_stop(self._channel, self._stamp.channel):
-            raise OSError("DMA channels %d and %d do not stop" % (self._channel, self._stamp.channel))
+        if rp2_dma.stop_pair(self._channel, self._stamp.channel):
+            raise OSError(
+                "DMA channels %d and %d do not stop" % (self._channel, self._stamp.channel)
+            )
         self._data.config(
             read=self._base, write=self._address, count=3, ctrl=self._data_ctrl, trigger=False
         )
@@ -191,7 +162,7 @@ class LaserStream:
 
     def head(self):
         """Ring index of the next byte."""
-        return _dma_index(self._channel, self._mask)
+        return rp2_dma.write_index(self._channel, self._mask)
 
     def poll(self):
         """Nothing to do: DMA works."""
@@ -205,7 +176,7 @@ class LaserStream:
             n = len(buf)
         if n:
             self._tail = (tail + n) & mask
-            _copy(self.ring, tail, self._tail, mask, buf)
+            rp2_dma.from_ring(self.ring, tail, n, mask, buf)
         return n
 
     def write(self, data):
@@ -213,6 +184,10 @@ class LaserStream:
         if len(data) > 32:
             raise ValueError("a command has at most 32 bytes")
         return _uart_send(self._base, data, len(data))
+
+    def set_baud(self, baud):
+        """Use another baud rate from now on; `baud` as built is the attribute of that name."""
+        _uart_divide(self._base, self._divisor * (self.baud // 100) // (baud // 100))
 
     def errors(self):
         """Kinds of framing, parity, break and overrun errors since the last call, 0..4."""
@@ -256,7 +231,7 @@ def _read_xy(base: int, machine: int) -> int:
     Lets the machine execute 'in x, 32' and 'in y, 32', which push the register, between two of
     its own instructions: counting goes on. 2**29 tells that it did not answer.
     """
-    regs = ptr32(base)  # noqa: F821
+    regs = ptr32(base)
     empty = 0x100 << machine  # FSTAT.RXEMPTY
     fifo = 8 + machine
     instr = 54 + 6 * machine
@@ -334,12 +309,12 @@ class Hardware:
         sleep = Sleep(_ready_words)
         self.idle = sleep.idle
         self.idle_words = sleep.words
-        self.usb = Console(sleep.poll)
+        self.usb = usb_link(board, Console(sleep.poll))
         self.uart = None
         if board.LINK_UART == "pio":
             from gauge.hw.rp2_uart import PIOUART
 
-            self.uart = PIOUART(board)
+            self.uart = PIOUART()
         self.store = Store()
         self._boot_id = next_boot(self.store)
         self._watchdog = None

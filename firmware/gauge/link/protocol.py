@@ -66,6 +66,7 @@ BATCH_US = 100_000  # or when its first one is so old
 FRAME_BYTES = 1056  # longest encoded frame of the board
 TO_BOARD_BYTES = 240  # longest decoded frame to the board
 ACK_BITMAP_BYTES = 32  # 256 batches may be under way or waiting for storage
+REPLIES_KEPT = 4  # requests that a host may have under way, and answers that the board remembers
 SILENCE_US = 3_000_000  # a stream whose host said nothing for so long is not sent on
 
 LATEST_FIELDS = (

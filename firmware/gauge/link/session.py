@@ -47,7 +47,7 @@ _STALL_MAX_US = const(80_000)
 _BUDGET = const(2048)  # bytes handed to a transport in one poll
 _READ_BATCHES = const(32)  # entries sent for one READ
 _READS = const(4)  # buffers taken from a transport in one poll
-_SLOTS = const(4)  # answers remembered
+_SLOTS = protocol.REPLIES_KEPT
 
 _BATCH_BYTES = const(1024)
 _FLAGS = record.FLAGS

@@ -90,6 +90,7 @@ class RP2040Target(Target):
         self.uarts = uart.install(mcu)
         self.streams = dma.Streams(mcu, self.uarts)
         mcu.sio = SIO(mcu)
+        mcu.quick_divider = True  # the same in C, where hil_tests/accelerate.py has compiled it
         self.pins = Pins(mcu)
         self._connect()
         mcu.watchdog.on_watchdog_trigger = self._watchdog_bit

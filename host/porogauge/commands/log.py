@@ -75,12 +75,12 @@ def run_log(
     """Log until the end and report; raises Interrupted or IncompleteError for the exit code."""
     from ..link.client import Client
     from ..live import make_view
-    from ..logger import Logger, Stop, next_expected
+    from ..logger import Logger, Stop
     from ..store import Store
 
     with Store(to, lock=True) as store, Stop().on_signals() as stop:
-        documents = _send(port, baud, wait, files) if files else {}
-        with Client(port, timeout_s=wait, baud=baud, known=next_expected(store)) as client:
+        documents = send_files(port, baud, wait, files) if files else {}
+        with Client(port, timeout_s=wait, baud=baud, known=store.settled) as client:
             client.connect()
             view = make_view()
             try:
@@ -101,7 +101,7 @@ def run_log(
         )
 
 
-def _send(port: str, baud: int, wait: float, files: list[str]) -> dict[str, Any]:
+def send_files(port: str, baud: int, wait: float, files: list[str]) -> dict[str, Any]:
     """Push recipe and calibration and return what the database keeps of them."""
     from gauge import config
 

@@ -54,6 +54,7 @@ class Request:
     status: int | None = None
     reply: bytes = b""
     sent: int = 0
+    order: int = 0  # among the requests that were sent
     next_s: float = 0.0
 
     @property
@@ -120,6 +121,7 @@ class HostSession:
         self._out = bytearray()
         self._events: list[Event] = []
         self._requests: dict[int, Request] = {}
+        self._asked = 0  # requests that were sent for the first time
         self._next_id = secrets.randbelow(1 << 29) if first_id is None else first_id
         self._pings: dict[int, float] = {}
         self._ping_at = float("-inf")
@@ -466,9 +468,19 @@ class HostSession:
         return self._next_id
 
     def _poll_requests(self, now_s: float) -> None:
+        # The board remembers its last answers only: no request may push out the answer to an older
+        # one that is still being repeated.
+        oldest = self._asked
         for request in list(self._requests.values()):
             if now_s < request.next_s:
+                oldest = min(oldest, request.order)
                 continue
+            if not request.sent:
+                if self._asked - oldest >= protocol.REPLIES_KEPT:
+                    break
+                request.order = self._asked
+                self._asked += 1
+            oldest = min(oldest, request.order)
             if request.sent >= request.tries:
                 request.expired = True
                 del self._requests[request.id]

@@ -1,0 +1,37 @@
+"""Programs for the 32-bit runtime that test_film, test_judge and test_standardise share."""
+
+from __future__ import annotations
+
+import numpy as np
+from gauge import record
+
+FILM = """
+from array import array
+from gauge import record, reference
+from gauge.film import Film
+
+def configure(words):
+    global film, ref
+    film = Film(words)
+    ref = reference.from_calibration(words)
+
+def refer(name, value):
+    ref[getattr(reference, name)] = value
+    film.set_reference(ref)
+
+def compute(flat):
+    view = memoryview(flat)
+    for k in range(0, len(flat), record.N_FIELDS):
+        film.compute(view[k : k + record.N_FIELDS])
+    return flat
+"""
+
+
+def compute(program, rows: np.ndarray) -> np.ndarray:
+    """Run `film.compute` on records (one per row); return them filled."""
+    rows = np.asarray(rows)
+    done = [
+        program.call("compute", rows[k : k + 500].ravel().tolist())
+        for k in range(0, len(rows), 500)
+    ]
+    return np.concatenate([np.array(part) for part in done]).reshape(-1, record.N_FIELDS)

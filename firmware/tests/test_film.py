@@ -1,0 +1,507 @@
+"""A window's numbers on the 32-bit runtime: exact arithmetic, uncertainty, guards, corrections."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import film_reference as ref
+import numpy as np
+import pytest
+import vectors
+from checked import checked
+from film_program import FILM, compute
+from film_reference import FIELD, NM, UM, ideal_record, noisy_records, words
+from gauge import config, film, record
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SEED = 5
+
+
+@pytest.fixture(scope="module")
+def program(unix32):
+    with unix32.load(FILM) as program:
+        yield program
+
+
+def one(program, rec: list[int]) -> dict[str, int]:
+    """Compute one record and return its fields by name."""
+    return dict(zip(record.FIELD_NAMES, program.call("compute", rec), strict=True))
+
+
+def reason(fields: dict[str, int]) -> str:
+    return record.REASON_NAMES[fields["reason"]]
+
+
+def flags(fields: dict[str, int]) -> list[str]:
+    return record.names_of(fields["flags"])
+
+
+# -- against exact arithmetic --------------------------------------------------------------------
+
+
+def test_numbers_against_exact_arithmetic(unix32):
+    """Deficit within 0.1 nm, porosity within 5 ppm, permittivity to 1e-4, over the envelope."""
+    with unix32.load(vectors.PROGRAM) as program:
+        largest, n_valid = vectors.worst(program, 100)
+    assert n_valid > 4000
+    assert largest["c"] <= 0.76
+    assert largest["delta"] <= 0.1
+    assert largest["thickness"] <= 4  # nm; two lasers of 25 mm range and 390 nm a code
+    assert largest["permittivity"] <= 0.51e-4
+    assert largest["porosity"] <= 5
+    assert largest["solid"] <= 1
+
+
+def test_both_boards_give_the_same_numbers(unix32, rp2040):
+    """The whole set of 23 500 is compared by firmware/tests/vectors.py."""
+    n_groups = 20
+    with unix32.load(vectors.PROGRAM) as program:
+        expected = program.call("digests", vectors.SEED, n_groups)
+    with rp2040.load(vectors.PROGRAM, timeout_s=60) as program:
+        assert program.call("digests", vectors.SEED, n_groups) == expected
+
+
+@st.composite
+def configurations(draw):
+    """Any legal configuration of head and recipe, often at the ends of its ranges."""
+    values = words()
+    for name, low, high in config.SPEC:
+        if name.startswith(("thickness_l", "thickness_h", "porosity_l", "porosity_h")):
+            continue
+        if name == "laser_model":
+            high = 7
+        if name.startswith("correction_") and name.endswith("_ppm") and draw(st.booleans()):
+            continue
+        kind = draw(st.integers(0, 3))
+        if kind == 1:
+            values[getattr(config, name.upper())] = draw(st.integers(low, high))
+        elif kind == 2:
+            values[getattr(config, name.upper())] = draw(st.sampled_from((low, high)))
+    return values
+
+
+@st.composite
+def lasers(draw):
+    """One laser's share of a window; any set of samples that a laser can send."""
+    n = draw(st.integers(0, 60))
+    times = sorted(draw(st.lists(st.integers(0, 10_999), min_size=n, max_size=n, unique=True)))
+    middle, width = draw(st.integers(0, 230_604)), draw(st.sampled_from((0, 2, 50, 5000, 230_604)))
+    low, high = max(0, middle - width), min(230_604, middle + width)
+    samples = draw(st.lists(st.integers(low, high), min_size=n, max_size=n))
+    share = ref.laser_fields(samples, times)
+    share[11], share[12] = draw(st.sampled_from(((0, 0), (1, 2), (9, 262_076))))
+    return share
+
+
+@given(configurations(), st.data())
+@settings(max_examples=150)
+def test_any_window_of_any_head(program, values, data):
+    """Nothing overflows, nothing unphysical comes out, and the desk computes the same."""
+    rec = ref.make_record(
+        data.draw(st.integers(0, 0xFFFFFF)),
+        data.draw(lasers()),
+        data.draw(lasers()),
+        frame_mc=data.draw(st.integers(-40_000, 125_000)),
+        air_mc=data.draw(st.integers(-40_000, 125_000)),
+        rh_ppm=data.draw(st.integers(0, 1_000_000)),
+        dt_us=data.draw(st.sampled_from((11_000, 11_003, 10_980, 110_000, 1, 262_145))),
+    )
+    program.call("configure", values)
+    found = program.call("compute", rec)
+    with checked():
+        gauge = film.Film(values)
+        desk = list(rec)
+        gauge.compute(desk)
+    assert desk == found
+    fields = dict(zip(record.FIELD_NAMES, found, strict=True))
+    valid, gap = fields["valid"], fields["gap_8nm"]
+    assert (reason(fields) == "ok") == (valid == record.VALID_ALL)
+    if valid & record.VALID_THICKNESS:
+        assert 0 < fields["thickness_8nm"] < gap
+        assert fields["u_thickness_8nm"] > 0
+    else:
+        assert fields["thickness_8nm"] == fields["u_thickness_8nm"] == 0
+    if valid & record.VALID_PERMITTIVITY:
+        assert 10_000 <= fields["permittivity_e4"] <= 240_000
+    else:
+        assert fields["permittivity_e4"] == fields["u_permittivity_e4"] == 0
+    if valid & record.VALID_POROSITY:
+        assert 0 <= fields["porosity_ppm"] <= 1_000_000
+        assert 2 * fields["u_porosity_ppm"] <= ref.word(values, "u95_porosity_limit_ppm")
+    else:
+        assert fields["porosity_ppm"] == 0
+    if valid & record.VALID_SOLID:
+        assert 0 <= fields["solid_8nm"] <= fields["thickness_8nm"]
+    else:
+        assert fields["solid_8nm"] == 0
+
+
+def test_any_film_of_the_envelope_without_overflow(unix32):
+    """The vectors of criterion 2 on the desk, watched: no intermediate reaches 2**30."""
+    with unix32.load(vectors.PROGRAM) as program:
+        for values, records in vectors.groups(program, 20):
+            with checked():
+                gauge = film.Film(values)
+                for rec in records:
+                    desk = list(rec)
+                    gauge.compute(desk)
+                    assert desk == rec
+
+
+# -- uncertainty ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("t_um", [12, 25, 50, 150])
+@pytest.mark.parametrize("noise_um", [0.1, 0.5])
+def test_u95_covers_the_truth(program, t_um, noise_um):
+    """Realistic noise, exact calibration: U95 covers 93-97 % of windows."""
+    values = words()
+    program.call("configure", values)
+    rng = np.random.default_rng(SEED)
+    rows = noisy_records(2500, t_um * UM, 0.5, values, noise_um * UM, rng)
+    found = compute(program, rows)
+    assert (found[:, FIELD["valid"]] == record.VALID_ALL).all()
+    eps = ref.permittivity(0.5, 3.3, 0.333333)
+    for name, truth in (
+        ("thickness_8nm", t_um * UM),
+        ("porosity_ppm", 500_000),
+        ("permittivity_e4", 10_000 * eps),
+    ):
+        error = found[:, FIELD[name]] - truth
+        u = found[:, FIELD["u_" + name]]
+        assert 0.93 <= np.mean(np.abs(error) <= 2 * u) <= 0.97, name
+        assert u.mean() == pytest.approx(error.std(), rel=0.05), name
+
+
+@pytest.mark.parametrize("model, d_mm", [(0, 2), (4, 10)])
+def test_ideal_sensors(program, model, d_mm):
+    """No noise, the chips' own quantisation: it does not average out, and u says so."""
+    values = words(laser_model=model, d_8nm=d_mm * 1000 * UM)
+    program.call("configure", values)
+    for t_um in (5, 25, 26.7, 150):
+        rng = np.random.default_rng(SEED)
+        found = compute(program, noisy_records(20, t_um * UM, 0.5, values, 0, rng, 0))
+        error = np.abs(found[:, FIELD["thickness_8nm"]] - t_um * UM)
+        assert (error <= 2.5 * found[:, FIELD["u_thickness_8nm"]]).all()
+        if model == 0:
+            assert error.max() <= 40 * NM
+        if (model, t_um) == (0, 25):
+            assert np.abs(found[:, FIELD["porosity_ppm"]] - 500_000).max() <= 3000
+
+
+@pytest.mark.parametrize("model, skew_us", [(0, 0), (0, 125), (4, 250), (4, 125), (4, 60)])
+def test_flutter_does_not_become_thickness(program, model, skew_us):
+    """Web motion of +-100 um at 10 Hz, whatever the lasers' skew: under 60 nm."""
+    values = words(laser_model=model, d_8nm=(80_000_000 if model else 16_000_000))
+    program.call("configure", values)
+    rng = np.random.default_rng(SEED)
+    rows = noisy_records(500, 25 * UM, 0.5, values, 0, rng, 0, 100 * UM, 10, skew_us)
+    error = compute(program, rows)[:, FIELD["thickness_8nm"]] - 25 * UM
+    assert np.abs(error).max() < (60 * NM if model else 15 * NM)
+
+
+def test_missing_samples_are_bridged(program):
+    """A moving web and 40 % of one laser's samples gone: still the window's mean."""
+    values = words()
+    program.call("configure", values)
+    times = list(range(100, 11_000, 250))
+    heights = [9 * t // 1000 for t in times]  # codes; 25 um per second
+    a = ref.laser_fields([130_000 + h for h in heights], times)
+    b = ref.laser_fields([130_000 - h for h in heights], times)
+    whole = one(program, _with(values, a, b))
+    b = ref.laser_fields([130_000 - h for h in heights[17:]], times[17:])
+    part = one(program, _with(values, a, b))
+    assert abs(part["thickness_8nm"] - whole["thickness_8nm"]) < 20 * NM
+    assert part["u_thickness_8nm"] > whole["u_thickness_8nm"]
+
+
+def _with(values, a, b, **fields) -> list[int]:
+    rec = ideal_record(25 * UM, 0.5, values, **fields)
+    rec[FIELD["a_n"] : FIELD["a_n"] + 13] = a
+    rec[FIELD["b_n"] : FIELD["b_n"] + 13] = b
+    return rec
+
+
+SYSTEMATIC = {
+    "u_thickness_8nm": ("t", 190 * NM),
+    "u_delta_8nm": ("delta", 50 * NM),
+    "u_common_8nm": ("common", 60 * NM),
+    "u_gap_ppm": ("gap", 4000),
+    "u_solid_e6": ("solid", 80_000),
+    "u_structure_ppm": ("structure", 60_000),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMATIC)
+@pytest.mark.parametrize("t_um, phi", [(5, 0.15), (25, 0.5), (25, 0.8), (150, 0.15), (150, 0.5)])
+def test_sensitivities(program, name, t_um, phi):
+    """One systematic input at a time, against numerical differentiation of the closed form."""
+    kind, u = SYSTEMATIC[name]
+    values = words(**{name: u, "u_c_af": 0})
+    program.call("configure", values)
+    fields = one(program, ideal_record(t_um * UM, phi, values))
+    t, delta, eps_s, part = fields["thickness_8nm"], fields["delta_8nm"], 3.3, 0.333333
+
+    def porosity(dt=0.0, ddelta=0.0, deps=0.0, dpart=0.0):
+        e, p, d = eps_s + deps, part + dpart, delta + ddelta
+        return 1 - (1 - p) / (e - 1) * d / (t + dt - d) - p * e / (e - 1) * d / (t + dt)
+
+    h = 1e-4
+    change = {
+        "t": {"dt": u * h},
+        "delta": {"ddelta": u * h},
+        "common": {"dt": u * h, "ddelta": u * h},
+        "gap": {"ddelta": delta * u * 1e-6 * h},
+        "solid": {"deps": u * 1e-6 * h},
+        "structure": {"dpart": u * 1e-6 * h},
+    }[kind]
+    expected = abs(porosity(**change) - porosity()) / h * 1e6
+    noise = 2 * 8.9 * NM * abs(porosity(dt=1) - porosity()) * 1e6  # floor of quantisation
+    total = math.hypot(expected, noise)
+    assert fields["u_porosity_ppm"] == pytest.approx(total, rel=0.02, abs=noise + 3)
+
+
+# -- guards --------------------------------------------------------------------------------------
+
+
+def test_no_film(program):
+    values = words()
+    program.call("configure", values)
+    rec = ideal_record(25 * UM, 0.5, values)
+    rec[FIELD["cap_code"]] = int(ref.cap_codes(np.array([5_566_000.0]), values)[0])
+    fields = one(program, rec)
+    assert (reason(fields), fields["valid"], flags(fields)) == ("no_film", 0, ["no_film"])
+    rec[FIELD["cap_code"]] -= 100_000  # below the empty gap: dust has gone, or the frame moved
+    assert reason(one(program, rec)) == "no_film"
+
+
+@pytest.mark.parametrize("code", [0, 0xFFFFFF, 1000])
+def test_capacitance_fault_leaves_the_thickness(program, code):
+    values = words(capdac_af=4_000_000)
+    program.call("configure", values)
+    rec = ideal_record(25 * UM, 0.5, values)
+    rec[FIELD["cap_code"]] = code
+    fields = one(program, rec)
+    assert reason(fields) == "capacitance_fault"
+    assert fields["valid"] == record.VALID_THICKNESS
+    assert flags(fields) == ["capacitance_fault"]
+    assert abs(fields["thickness_8nm"] - 25 * UM) < 40 * NM
+    rec[FIELD["a_n"]] = 0  # nothing in the beams: no film, perhaps, and no fault of a laser
+    assert flags(one(program, rec)) == ["capacitance_fault"]
+
+
+@pytest.mark.parametrize("laser, other", [("a", "b"), ("b", "a")])
+def test_laser_fault(program, laser, other):
+    values = words()
+    program.call("configure", values)
+    rec = ideal_record(25 * UM, 0.5, values)
+    at = FIELD[f"{laser}_n"]
+    rec[at : at + 13] = [0] * 11 + [44, 262_076]
+    fields = one(program, rec)
+    assert (reason(fields), fields["valid"]) == (f"laser_{laser}_fault", 0)
+    assert flags(fields) == [f"laser_{laser}_fault"]
+    assert fields["delta_8nm"] > 0
+    at = FIELD[f"{other}_n"]
+    rec[at : at + 13] = [0] * 11 + [1, 1]
+    assert flags(one(program, rec)) == ["laser_a_fault", "laser_b_fault"]
+
+
+def test_less_than_half_of_the_samples_is_a_fault(program):
+    values = words()
+    program.call("configure", values)
+    times = list(range(100, 11_000, 250))
+    for n, expected in ((21, "laser_b_fault"), (23, "ok")):
+        full = ref.laser_fields([130_590] * 44, times)
+        part = ref.laser_fields([130_590] * n, times[:n])
+        assert reason(one(program, _with(values, full, part))) == expected
+
+
+def test_edge_of_film(program):
+    """Both sensors lose their target within one window."""
+    values = words()
+    program.call("configure", values)
+    times = list(range(100, 11_000, 250))
+    share = ref.laser_fields([130_590] * 30, times[:30])
+    share[11:] = [14, 262_076]
+    fields = one(program, _with(values, share, share))
+    assert (reason(fields), fields["valid"], flags(fields)) == ("edge_of_film", 0, [])
+
+
+@pytest.mark.parametrize(
+    "t_um, eps, expected",
+    [
+        (25, 3.4, record.VALID_THICKNESS),  # denser than the solid
+        (25, 30.0, record.VALID_THICKNESS),
+        (11.0, None, record.VALID_THICKNESS),  # deficit 12 um
+        (-3, 2.0, 0),
+        (501, 2.0, 0),  # thicker than the gap
+    ],
+)
+def test_not_physical(program, t_um, eps, expected):
+    values = words()
+    program.call("configure", values)
+    rec = ideal_record(25 * UM, 0.5, values)
+    if eps is not None:
+        delta = abs(t_um) * UM * (1 - 1 / eps)
+        gap = 500 * UM
+        c = 5_566_000 * gap / (gap - min(delta, 100 * UM))
+        rec[FIELD["cap_code"]] = int(ref.cap_codes(np.array([c]), values)[0])
+    x = int(ref.codes(np.array([(2000 * UM - t_um * UM) / 2]))[0])
+    times = list(range(125, 11_000, 250))
+    for at in (FIELD["a_n"], FIELD["b_n"]):
+        rec[at : at + 13] = ref.laser_fields([x] * 44, times)
+    fields = one(program, rec)
+    assert (reason(fields), fields["valid"]) == ("not_physical", expected)
+    assert "not_physical" in flags(fields)
+
+
+def test_not_resolvable_keeps_what_is_meaningful(program):
+    values = words(u_thickness_8nm=500 * NM, u95_porosity_limit_ppm=100_000)
+    program.call("configure", values)
+    fields = one(program, ideal_record(5 * UM, 0.5, values))
+    assert reason(fields) == "not_resolvable"
+    assert fields["valid"] == record.VALID_ALL & ~record.VALID_POROSITY
+    assert flags(fields) == ["not_resolvable"]
+    assert fields["u_porosity_ppm"] > 50_000
+    assert abs(fields["solid_8nm"] - 2.5 * UM) < 50 * NM
+    assert reason(one(program, ideal_record(25 * UM, 0.5, values))) == "ok"
+
+
+@pytest.mark.parametrize(
+    "change, fields",
+    [
+        ({"thickness_max_8nm": 24 * UM}, {}),
+        ({"thickness_min_8nm": 26 * UM}, {}),
+        ({"porosity_max_ppm": 400_000}, {}),
+        ({"porosity_min_ppm": 600_000}, {}),
+        ({}, {"rh_ppm": 900_000}),
+        ({}, {"rh_ppm": 100_000}),
+        ({}, {"air_mc": 40_000}),
+        ({}, {"air_mc": 5_000}),
+        ({}, {"shift": 800 * UM}),
+    ],
+)
+def test_outside_the_envelope(program, change, fields):
+    values = words(**change)
+    program.call("configure", values)
+    shift = fields.pop("shift", 0)
+    rec = ideal_record(25 * UM, 0.5, values, **fields)
+    if shift:
+        times = list(range(125, 11_000, 250))
+        for at, sign in ((FIELD["a_n"], 1), (FIELD["b_n"], -1)):
+            reach = (2000 * UM - 25 * UM) / 2 + sign * shift / 2
+            x = int(ref.codes(np.array([reach]))[0])
+            rec[at : at + 13] = ref.laser_fields([x] * 44, times)
+    found = one(program, rec)
+    assert found["valid"] == record.VALID_ALL
+    assert flags(found) == ["outside_envelope"]
+
+
+# -- corrections ---------------------------------------------------------------------------------
+
+
+def test_frame_temperature_moves_gap_and_d(program):
+    """A frame that grows by 1.15 um/K moves D and the gap; the film stays what it is."""
+    grown = int(3.0 * 1.15 * UM)
+    values = words(d_temp_8nm_per_k=9200, gap_temp_8nm_per_k=9200)
+    program.call("configure", values)
+    hot = words(d_8nm=2000 * UM + grown, gap_8nm=500 * UM + grown)
+    hot[config.C0_AF] = round(5_566_000 * 500 * UM / (500 * UM + grown))
+    rec = ideal_record(25 * UM, 0.5, hot, frame_mc=26_000)
+    fields = one(program, rec)
+    assert fields["gap_8nm"] == 500 * UM + grown
+    assert fields["d_8nm"] == 2000 * UM + grown
+    assert abs(fields["thickness_8nm"] - 25 * UM) < 40 * NM
+    assert abs(fields["delta_8nm"] - 25 * UM * (1 - 1 / 1.92998)) < 5 * NM
+    program.call("configure", words())  # uncorrected: 3.4 um too thin
+    assert one(program, rec)["thickness_8nm"] < 22 * UM
+
+
+def test_gap_follows_the_standardised_c0(program):
+    """The gap has grown since calibration: C0 tells by how much."""
+    now = words(gap_8nm=510 * UM)
+    now[config.C0_AF] = round(5_566_000 * 500 / 510)
+    program.call("configure", words())
+    program.call("refer", "C0_AF", now[config.C0_AF])
+    fields = one(program, ideal_record(25 * UM, 0.5, now))
+    assert abs(fields["gap_8nm"] - 510 * UM) <= 1 * NM
+    assert abs(fields["delta_8nm"] - 25 * UM * (1 - 1 / 1.92998)) < 5 * NM
+
+
+def test_converter_errors_stray_scale_and_offset_are_removed(program):
+    values = words(
+        cap_gain_ppm=12_000, cap_offset_af=30_000, stray_af=100_000, thickness_offset_8nm=700 * NM
+    )
+    program.call("configure", values)
+    fields = one(program, ideal_record(25 * UM, 0.5, values))
+    assert reason(fields) == "ok"
+    c = 5_566_000 * 500 / (500 - 25 * (1 - 1 / ref.permittivity(0.5, 3.3, 0.333333)))
+    assert abs(fields["c_af"] - c) <= 2
+    assert abs(fields["thickness_8nm"] - 25 * UM) < 40 * NM
+    plain = fields["delta_8nm"]
+    values = words(
+        cap_gain_ppm=12_000,
+        cap_offset_af=30_000,
+        stray_af=100_000,
+        thickness_offset_8nm=700 * NM,
+        kappa_ppm=10_000,
+        delta_offset_8nm=800,
+    )
+    program.call("configure", values)
+    fields = one(program, ideal_record(25 * UM, 0.5, values))
+    assert abs(fields["delta_8nm"] - Fraction((plain - 800) * 100, 101)) <= 2
+
+
+@pytest.mark.parametrize("rh, air", [(200_000, 23_000), (800_000, 30_000), (500_000, 15_000)])
+def test_solid_follows_the_climate(program, rh, air):
+    values = words(solid_rh_ppm=2400, solid_t_ppm=-300)
+    program.call("configure", values)
+    law = words(solid_e6=round(float(ref.exact_solid(values, air, rh)) * 1e6))
+    fields = one(program, ideal_record(25 * UM, 0.5, law, rh_ppm=rh, air_mc=air))
+    assert abs(fields["porosity_ppm"] - 500_000) < 1000
+
+
+@pytest.mark.parametrize("phi", [0.12, 0.5, 0.77])
+def test_correction_table(program, phi):
+    """33 nodes, linear between them; u follows the slope."""
+    nodes = [round(20_000 * math.sin(3.1 * node / 32)) for node in range(33)]
+    plain = words(u_structure_ppm=50_000)
+    program.call("configure", plain)
+    before = one(program, ideal_record(25 * UM, phi, plain))
+    changes = {f"correction_{node:02}_ppm": value for node, value in enumerate(nodes)}
+    values = words(u_structure_ppm=50_000, correction_nodes=33, **changes)
+    program.call("configure", values)
+    after = one(program, ideal_record(25 * UM, phi, values))
+    expected = before["porosity_ppm"] + np.interp(
+        before["porosity_ppm"], np.linspace(0, 1_000_000, 33), nodes
+    )
+    assert after["porosity_ppm"] == pytest.approx(expected, abs=1.1)
+    at = before["porosity_ppm"] // 31_250
+    slope = 1 + (nodes[at + 1] - nodes[at]) / 31_250
+    assert after["u_porosity_ppm"] == pytest.approx(before["u_porosity_ppm"] * slope, rel=2e-3)
+    assert after["permittivity_e4"] == before["permittivity_e4"]
+
+
+def test_correction_beyond_all_structures_is_not_physical(program):
+    changes = {f"correction_{node:02}_ppm": 200_000 for node in range(33)}
+    values = words(correction_nodes=33, **changes)
+    program.call("configure", values)
+    assert reason(one(program, ideal_record(25 * UM, 0.5, values))) == "not_physical"
+
+
+def test_nothing_is_allocated(unix32):
+    values = words(solid_rh_ppm=2400, d_temp_8nm_per_k=9200, correction_nodes=33)
+    unix32.heap_locked(
+        "from array import array\n"
+        "from gauge import record\n"
+        "from gauge.film import Film\n"
+        f"film = Film(array('i', {values}))\n"
+        f"rec = array('i', {ideal_record(25 * UM, 0.5, values)})\n",
+        "film.compute(rec)\n"
+        "rec[record.RH_PPM] += 10\n"
+        "rec[record.FRAME_MC] += 1\n"
+        "rec[record.SEQ] = rec[record.VALID]\n",
+        times=300,
+    )
