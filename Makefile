@@ -62,6 +62,6 @@ $(STAMPS)/packages: pyproject.toml | $(STAMPS)/python $(VENV_NEEDS)
 	@$(BIN)/python -m pip install -qq --no-compile --editable '.[dev]'
 	@touch $@
 
-$(STAMPS)/accelerator: hil_tests/accelerate.py $(STAMPS)/packages $(STAMPS)/tools
+$(STAMPS)/accelerator: hil_tests/accelerate.py hil_tests/emulator_edits.py $(STAMPS)/packages $(STAMPS)/tools
 	@$(BIN)/python hil_tests/accelerate.py
 	@touch $@

@@ -31,7 +31,8 @@ import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+
+from emulator_edits import EDITS
 
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 CFLAGS = ["-O1", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", "-w"]
@@ -41,209 +42,6 @@ MARK = "accelerated.txt"  # beside the modules: which build they are
 class Unavailable(Exception):
     """The emulator cannot be compiled here; the text says why."""
 
-
-class Edit(NamedTuple):
-    """A replacement in a source file, where `old` must stand exactly `count` times."""
-
-    file: str
-    old: str
-    new: str
-    count: int = 1
-
-
-FINAL = "cimport cython\n\n\n@cython.final\n"
-OUTSIDE = "self.outside = True\n"
-
-EDITS = [
-    # No class derives from these, so that methods are called directly.
-    Edit("_rp2040.pxd", "cdef class RP2040:", f"{FINAL}cdef class RP2040:"),
-    Edit("_cortex_m0_core.pxd", "cdef class CortexM0Core:", f"{FINAL}cdef class CortexM0Core:"),
-    Edit("_pio.pxd", "cdef class RPPIO:", f"{FINAL}cdef class RPPIO:"),
-    # Memory and registers are contiguous: no strides, no descriptors handed around, and a word
-    # is loaded as a word. (Only on little-endian hosts, which the RP2040 is as well.)
-    Edit("_rp2040.pxd", "cdef unsigned char[:] _", "cdef unsigned char[::1] _", 3),
-    Edit("_rp2040.pxd", "cdef unsigned int[:] _", "cdef unsigned int[::1] _"),
-    Edit("_cortex_m0_core.pxd", "unsigned int[:] ", "unsigned int[::1] ", 2),
-    Edit(
-        "_rp2040.pyx",
-        "read_uint32_le(self._flash, offset)",
-        "(<unsigned int *>&self._flash[offset])[0]",
-    ),
-    Edit(
-        "_rp2040.pyx",
-        "read_uint32_le(self._sram, addr - RAM_START)",
-        "(<unsigned int *>&self._sram[addr - RAM_START])[0]",
-    ),
-    Edit(
-        "_rp2040.pyx",
-        "read_uint16_le(self._flash, offset)",
-        "(<unsigned short *>&self._flash[offset])[0]",
-    ),
-    Edit(
-        "_rp2040.pyx",
-        "read_uint16_le(self._sram, offset)",
-        "(<unsigned short *>&self._sram[offset])[0]",
-    ),
-    Edit(
-        "_rp2040.pyx",
-        "write_uint32_le(self._sram, addr - RAM_START, val)",
-        "(<unsigned int *>&self._sram[addr - RAM_START])[0] = val",
-    ),
-    Edit(
-        "_rp2040.pyx",
-        "write_uint16_le(self._sram, addr - RAM_START, val)",
-        "(<unsigned short *>&self._sram[addr - RAM_START])[0] = val",
-    ),
-    # Values that cannot occur announce an exception: no question after each access.
-    *(
-        Edit(
-            f"_rp2040.{kind}",
-            f"read_uint{bits}(self, long long address){colon}",
-            f"read_uint{bits}(self, long long address) except? 0xFFFFFFFFU{colon}",
-        )
-        for kind, colon in (("pxd", "\n"), ("pyx", ":"))
-        for bits in (8, 16)
-    ),
-    # The condition of a branch, without a call into Python.
-    Edit(
-        "_cortex_m0_core.pyx",
-        "    return core.check_condition(cond)\n",
-        """\
-    cdef unsigned int test = cond >> 1
-    cdef bint met
-    if test == 0:
-        met = core.z
-    elif test == 1:
-        met = core.c
-    elif test == 2:
-        met = core.n
-    elif test == 3:
-        met = core.v
-    elif test == 4:
-        met = core.c and not core.z
-    elif test == 5:
-        met = core.n == core.v
-    elif test == 6:
-        met = core.n == core.v and not core.z
-    else:
-        return True
-    return met != (cond & 1)
-""",
-    ),
-    # `outside` notes that Python code ran, which may have stopped the simulation.
-    Edit("_rp2040.pxd", "Clock clock\n", "Clock clock\n    cdef public bint outside\n"),
-    Edit("_pio.pxd", "bint stopped\n", "bint stopped\n    cdef public bint outside\n"),
-    Edit(
-        "_rp2040.pyx",
-        "        if (addr >> 12) == 0xE000E:\n            return",
-        f"        {OUTSIDE}        if (addr >> 12) == 0xE000E:\n            return",
-    ),
-    *(
-        Edit("_rp2040.pyx", f"            {call}", f"            {OUTSIDE}            {call}")
-        for call in (
-            "self.usb_ctrl.dpram_updated(offset, value)",
-            "self.sio.write_uint32(",
-            "self.ppb.write_uint32(",
-        )
-    ),
-    Edit(
-        "_rp2040.pyx",
-        "        else:\n            peripheral = self.find_peripheral(addr)",
-        f"        else:\n            {OUTSIDE}            peripheral = self.find_peripheral(addr)",
-    ),
-    Edit(
-        "_rp2040.pyx",
-        "        aligned_address = addr & 0xFFFFFFFCU\n",
-        f"        {OUTSIDE}        aligned_address = addr & 0xFFFFFFFCU\n",
-        2,
-    ),
-    Edit(
-        "_cortex_m0_core.pyx",
-        "    core.rp2040.on_break(",
-        "    core.rp2040.outside = True\n    core.rp2040.on_break(",
-        3,
-    ),
-    Edit(
-        "_pio.pyx",
-        "return\n        self._run_due",
-        f"return\n        {OUTSIDE}        self._run_due",
-    ),
-    # The hook at each subroutine call is called when somebody has set one.
-    Edit("_cortex_m0_core.pyx", "self.bl_taken = lambda core, blx: None", "self.bl_taken = None"),
-    *(
-        Edit(
-            "_cortex_m0_core.pyx",
-            f"    core.bl_taken(core, {blx})\n",
-            "    if core.bl_taken is not None:\n"
-            "        core.rp2040.outside = True\n"
-            f"        core.bl_taken(core, {blx})\n",
-        )
-        for blx in (False, True)
-    ),
-    # The loop: types, and time that advances in place until an alarm is due.
-    Edit(
-        "_simulator.pyx",
-        "\ncdef double CYCLE",
-        "from rp2040py.native._pio cimport RPPIO\n\ncdef double CYCLE",
-    ),
-    Edit(
-        "_simulator.pyx",
-        "    pios = rp2040.pio\n",
-        "    cdef RPPIO pio0 = rp2040.pio[0]\n"
-        "    cdef RPPIO pio1 = rp2040.pio[1]\n"
-        "    cdef double target_nanos\n"
-        "    rp2040.outside = True\n",
-    ),
-    Edit(
-        "_simulator.pyx",
-        "    while i < BATCH_INSTRUCTION_CEILING and not simulator.stopped:\n",
-        """\
-    while i < BATCH_INSTRUCTION_CEILING:
-        if rp2040.outside or pio0.outside or pio1.outside:
-            rp2040.outside = pio0.outside = pio1.outside = False
-            if simulator.stopped:
-                break
-""",
-    ),
-    Edit(
-        "_simulator.pyx",
-        "            clock.tick(idle_nanos)\n",
-        "            clock.tick(idle_nanos)\n            rp2040.outside = True\n",
-    ),
-    Edit(
-        "_simulator.pyx",
-        "                clock.tick(delta_nanos)\n",
-        """\
-                target_nanos = clock._nanos_counter + delta_nanos
-                if clock._next_alarm is None or clock._next_alarm.nanos > target_nanos:
-                    clock._nanos_counter = target_nanos
-                else:
-                    rp2040.outside = True
-                    clock.tick(delta_nanos)
-""",
-    ),
-    Edit(
-        "_simulator.pyx",
-        "                    clock.tick(pending_nanos)\n                    pending_nanos",
-        "                    clock.tick(pending_nanos)\n"
-        "                    rp2040.outside = True\n"
-        "                    pending_nanos",
-    ),
-    Edit(
-        "_simulator.pyx",
-        """\
-        for pio in pios:
-            if not pio.stopped:
-                pio.advance(cycles)
-""",
-        """\
-        if not pio0.stopped:
-            pio0.advance(cycles)
-        if not pio1.stopped:
-            pio1.advance(cycles)
-""",
-    ),
-]
 
 # What is run for comparison: arithmetic, all kinds of memory access, conditions, a subroutine, the
 # timer, an interrupt, a PIO program on a pin, sleep until an event; stopped by an event and by a
@@ -371,7 +169,8 @@ def identity(sources: list[Path]) -> str:
     version = importlib.metadata.version("rp2040py")
     for text in (version, SUFFIX, platform.machine(), *platform.libc_ver()):
         total.update(f"{text}\n".encode())
-    for path in [Path(__file__), *sources]:
+    here = Path(__file__)
+    for path in [here, here.with_name("emulator_edits.py"), *sources]:
         total.update(path.read_bytes())
     return f"{version}-{total.hexdigest()[:16]}"
 

@@ -238,6 +238,12 @@ def test_damaged_characters_and_a_wrong_speed_are_counted(target):
     cable.baud = 115_200
     cable.send(b"abc")
     assert numbers(target.repl_exec(code))[-2:] == [3, 0]
+    sent = bytearray()
+    cable.on_byte = lambda byte, t_ns: sent.append(byte)
+    target.repl_exec("laser.write(b'?')\nlaser.set_baud(115200)\nhw.idle(1)\nlaser.write(b'?')\n")
+    cable.send(b"abc")
+    assert numbers(target.repl_exec(code))[:4] == [3, *b"abc"]
+    assert sent == bytes((ord("?") ^ 0x55, ord("?")))
     cable.connected = False
     cable.send(b"abc")
     assert numbers(target.repl_exec(code))[0] == 0
@@ -392,9 +398,17 @@ while True:
 )
 
 
+@pytest.fixture
+def second_link(tmp_path):
+    """A folder with the board file of a board that has both links."""
+    text = (ROOT / "boards" / "UNIX32" / "board.py").read_text()
+    (tmp_path / "board.py").write_text(text + "\nLINK_UART = 'pipe'\n")
+    return tmp_path
+
+
 @pytest.mark.parametrize("link", ["usb", "uart"])
-def test_links_carry_bytes_both_ways(make, link):
-    target = make(ECHO.format(link=link), link=link)
+def test_links_carry_bytes_both_ways(make, second_link, link):
+    target = make(ECHO.format(link=link), link=link, path=[second_link])
     data = bytes((7 * k + k // 256) & 255 for k in range(3000))
     arrived = []
     target.on_link = lambda part, t_ns: arrived.append((part, t_ns))
@@ -587,8 +601,8 @@ while True:
 )
 
 
-def test_steady_state_allocates_nothing(make):
-    target = make(LOCKED)
+def test_steady_state_allocates_nothing(make, second_link):
+    target = make(LOCKED, path=[second_link])
     target.i2c.plug(0x48, Registers())
     for t, data in frames(target.now_ns, 1000):
         target.clock.call_at(t, lambda data=data: target.lasers["a"].send(data))

@@ -49,8 +49,10 @@ PIN_ACKNOWLEDGE = 17
 PIN_SERVICE = 22  # active while the board starts: the gauge does not run, the REPL does
 INPUT_ACTIVE = 0  # electrical level of an active input
 
+LINK_USB = "console"
+
 # Second link, beside the one that stands for USB
-LINK_UART = "pipe"  # None: no UART link
+LINK_UART = None  # "pipe" switches it on
 PIN_LINK_TX = 20
 PIN_LINK_RX = 21
 LINK_BAUD = 921_600

@@ -1,11 +1,14 @@
 """What the unix port runs: the gauge, or a test's program, and then code sent by the bench."""
 
-# ruff: noqa: I001
+# ruff: noqa: E402, I001
+import sys
+
+sys.path.pop(0)  # this folder, which MICROPYPATH has, too: a test may put another one ahead of it
+
 import gauge.hw.unix as hw  # first: puts virtual time in place of the module `time`
 import io
 import os
 import pipe
-import sys
 
 
 def execute(path, names):

@@ -23,6 +23,7 @@ LINK_OPEN = 6  # argument: link
 LINK_CLOSE = 7
 WATCHDOG_START = 8  # value: milliseconds; 0 stops it
 WATCHDOG_FEED = 9
+LASER_BAUD = 10  # argument: laser; value: baud rate of the board's end
 
 # calls
 HELLO = 32  # answer: unique id in the data, reset cause in the result

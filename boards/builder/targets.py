@@ -189,15 +189,17 @@ def build_rp2040(target: Target, found: source.Source, tree: Path) -> Path:
     log, build = tree / "build.log", tree / "build"
     log.unlink(missing_ok=True)
     board = tree / "inputs" / "boards" / "POROGAUGE_RP2040"
-    fresh = not (build / "Makefile").is_file()
     environment = {
         **REPEATABLE,
         "MICROPY_MPYCROSS": str(build_mpy_cross(found, log)),
         "MICROPY_MPYCROSS_DEPENDENCY": "",
     }
     settings = {"log": log, "doing": target.title, "environment": environment}
-    if fresh:
+    if (build / "firmware.elf").is_file():
+        say("image", f"renewing the {target.title}, a few seconds")
+    else:
         say("image", f"compiling the {target.title}, about 45 s")
+    if not (build / "Makefile").is_file():
         configure = [
             "cmake",
             *("-S", found.folder / "ports" / "rp2"),
@@ -211,8 +213,6 @@ def build_rp2040(target: Target, found: source.Source, tree: Path) -> Path:
         except BaseException:
             shutil.rmtree(build, ignore_errors=True)
             raise
-    else:
-        say("image", f"renewing the {target.title}, a few seconds")
     run(["make", "-C", build, jobs()], **settings)
     check_rp2040(tree, build)
     convert = found.folder / "tools" / "uf2conv.py"

@@ -36,7 +36,7 @@ _HEAD = (
     ("stray_af", -2_000_000, 2_000_000),  # parallel stray capacitance, removed everywhere
     ("c0_af", 100_000, 1 << 25),  # off-sheet capacitance at calibration, stray removed
     ("gap_8nm", 100 * _UM, 1048 * _UM),  # electrode gap that belongs to c0_af
-    ("d_8nm", 0, _BIG),  # thickness of a film in the gap plus both laser readings
+    ("d_8nm", 0, 900_000_000),  # thickness of a film in the gap plus both laser readings
     ("reference_8nm", 0, 2000 * _UM),  # reference tile in the beams off-sheet; 0: none
     ("d_temp_8nm_per_k", -80_000, 80_000),  # growth of d with frame temperature
     ("gap_temp_8nm_per_k", -80_000, 80_000),  # growth of the gap with frame temperature

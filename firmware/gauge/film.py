@@ -217,7 +217,11 @@ def _thickness(rec, state, in_gap: int, seen_a: int, seen_b: int, scatter: int) 
         return 0
     a = w[_DIST_A]
     b = w[_DIST_B]
-    t = w[_D] - a - b + w[_OFFSET]
+    t = 0  # sensors give distances far before their range, too: do not let them overflow
+    if a > -(1 << 26) and b > -(1 << 26):
+        t = w[_D] - a
+        if t > -(1 << 27):
+            t += w[_OFFSET] - b
     if t <= 0 or t >= w[_GAP] or t >= 1 << 23:
         if in_gap == _PRESENT:
             r[_REASON] = _IS_NOT_PHYSICAL

@@ -75,7 +75,6 @@ class Capacitance:
         words = self._hardware.ready.words
         count = words[0]
         if count == self._seen:
-            self._watch(now)
             return False
         self._seen = count
         t_ready = words[1 + ((count - 1) & 15)]
@@ -118,7 +117,8 @@ class Capacitance:
             return self._chip.start_temperature() == 0
         return False
 
-    def _watch(self, now):
+    def watch(self, now):
+        """Start a lost converter again; notice one from which no conversion comes."""
         if self.fault < drivers.SKIPPED and self.fault > drivers.EXCITATION:
             if ticks_diff(now, self._tried) >= _RETRY_US:
                 if self.fault == drivers.BUS_STUCK:

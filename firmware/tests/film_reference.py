@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+
 from gauge import config, record
 from gauge.drivers.optoncdt import MODELS
 

@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import pytest
 from checked import Checked
-from gauge import kernels
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from gauge import kernels
 
 MOST = (1 << 30) - 1
 

@@ -26,6 +26,7 @@ if __name__ == "__main__":
     import conftest  # noqa: F401  paths, and the stand-in for `micropython`
 
 import film_reference as ref
+
 from gauge import config, record
 
 GROUP = 50  # vectors that share a configuration

@@ -115,7 +115,6 @@ class UnixTarget(Target):
         self._laser_lines = []
         for name in ("a", "b"):
             cable = UnixCable(name, baud=board.LASER_BAUD, clock=self.clock)
-            cable.board_baud = board.LASER_BAUD
             self.lasers[name] = cable
             self._laser_lines.append(LaserLine(cable))
         self._master = I2CMaster(self.i2c, board.I2C_HZ, board.I2C_TIMEOUT_US)
@@ -129,6 +128,7 @@ class UnixTarget(Target):
             pipe.OUTPUT: self._on_output,
             pipe.LASER_SEND: self._on_laser_send,
             pipe.LASER_START: self._on_laser_start,
+            pipe.LASER_BAUD: self._on_laser_baud,
             pipe.LINK_SEND: self._on_link_send,
             pipe.LINK_OPEN: self._on_link_open,
             pipe.LINK_CLOSE: self._on_link_close,
@@ -227,6 +227,7 @@ class UnixTarget(Target):
             line.restart()
         for laser in self._laser_lines:
             laser.start()
+            laser.set_baud(self.board.LASER_BAUD)
         self.i2c.stop()
         self._edges.clear()
         self._counts = 0
@@ -437,6 +438,9 @@ class UnixTarget(Target):
 
     def _on_laser_start(self, laser: int, _value: int, _data: bytes) -> None:
         self._laser_lines[laser].start()
+
+    def _on_laser_baud(self, laser: int, baud: int, _data: bytes) -> None:
+        self._laser_lines[laser].set_baud(baud)
 
     def _on_link_send(self, link: int, _value: int, data: bytes) -> None:
         self._links[link].from_board(data)

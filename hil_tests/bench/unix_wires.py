@@ -17,7 +17,8 @@ from .target import QueuedCable
 Steps = Generator[int, None, tuple[int, bytes]]
 
 EIO, ENODEV, ETIMEDOUT = 5, 19, 110
-BAUD_TOLERANCE = 0.03  # of a receiver's speed, for 10 bits to a character
+SPEED_TOLERANCE = 0.045  # beyond it the stop bit of an 8N1 character is missed
+WRONG_SPEED = bytes(byte ^ 0x55 for byte in range(256))  # what such a character looks like
 
 
 @dataclass
@@ -54,9 +55,13 @@ class UnixCable(QueuedCable):
             data = bytes(byte for _, byte, _ in arrived)
             times = [t for t, _, _ in arrived]
             errors += sum(1 for *_, bits in arrived if bits)
-        if len(data) and abs(self.baud / self.board_baud - 1) > BAUD_TOLERANCE:
-            return bytes(len(data)), times, len(data)
+        if not self.speed_matches():
+            return data.translate(WRONG_SPEED), times, len(data)
         return data, times, errors
+
+    def speed_matches(self) -> bool:
+        """Whether board and laser use the same baud rate."""
+        return abs(self.baud / self.board_baud - 1) < SPEED_TOLERANCE
 
 
 class LaserLine:
@@ -71,6 +76,10 @@ class LaserLine:
         """The next byte is the first of three that share a stamp; older ones are dropped."""
         self._cable.take()
         self._received = 0
+
+    def set_baud(self, baud: int) -> None:
+        """Speed of the board's end from now on."""
+        self._cable.board_baud = baud
 
     def take(self, boot_ns: int) -> tuple[list[int], bytes, int]:
         """Return what has arrived by now: stamps (timer words), bytes, number of errors."""
@@ -88,6 +97,8 @@ class LaserLine:
         cable = self._cable
         if not cable.connected or cable.on_byte is None:
             return
+        if not cable.speed_matches():
+            data = data.translate(WRONG_SPEED)
         character_ns = 1e10 / cable.board_baud
         start = max(self._free_ns, cable.clock.now_ns)
         self._free_ns = start + len(data) * character_ns

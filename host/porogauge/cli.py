@@ -129,7 +129,7 @@ def cli(ctx: click.Context) -> None:
         return
     stored = settings.read()
     if stored:
-        source = str(settings.config_path())
+        source = settings.config_path()
         ctx.default_map = settings.default_map(stored, _tree(ctx, cli), source)
 
 

@@ -136,7 +136,7 @@ def report(summary: Mapping[str, Any]) -> str:
         found = against[key]
         if found:
             lines.append(
-                f"{name:10} within {found['worst'] / factor:.3f} {unit} of the truth everywhere"
+                f"{name:10} within {found['worst'] / factor:.3f} {unit} of the truth in every window"
                 f" (rms {found['rms'] / factor:.3f}); U95 covers it in {found['covered']:.1%}"
             )
     flags = summary["flags"]

@@ -7,7 +7,6 @@ terminal.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -43,6 +42,8 @@ def say(text: str) -> None:
 def emit(event: str, **fields: Any) -> None:
     """A result for machines: one line of JSON; nothing when people read."""
     if _machine:
+        import json
+
         click.echo(json.dumps({"event": event, **fields}, ensure_ascii=False))
 
 

@@ -20,32 +20,39 @@ is an error that says which names exist: a setting never fails silently.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["ENVIRONMENT_PREFIX", "config_path", "default_map", "read"]
 
 ENVIRONMENT_PREFIX = "POROGAUGE"
 
 
-def config_path() -> Path:
+def config_path() -> str:
     """The configuration file, whether it exists or not."""
     named = os.environ.get("POROGAUGE_CONFIG")
     if named:
-        return Path(named)
-    from platformdirs import user_config_path
+        return named
+    if sys.platform == "linux":  # as platformdirs says, without the time to import it
+        folder = os.environ.get("XDG_CONFIG_HOME", "").strip() or os.path.expanduser("~/.config")
+        return os.path.join(folder, "porogauge", "config.toml")
+    from platformdirs import user_config_dir
 
-    return user_config_path("porogauge", appauthor=False) / "config.toml"
+    return os.path.join(user_config_dir("porogauge", appauthor=False), "config.toml")
 
 
-def read(path: Path | None = None) -> dict[str, Any]:
+def read(path: str | Path | None = None) -> dict[str, Any]:
     """Read the configuration file; {} when there is none. Raises UsageError naming file, line."""
     path = path or config_path()
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
     except FileNotFoundError:
         if os.environ.get("POROGAUGE_CONFIG"):
             raise UsageError(f"POROGAUGE_CONFIG: {path} does not exist") from None

@@ -259,8 +259,9 @@ class LinkMachine(RuleBasedStateMachine):
         self.wire.cut, self.wire.error_rate, self.wire.room = False, 0.0, 1 << 30
         for _ in range(1200):
             self.round(0.01)
-            if self.host.connected and self.host.next_seq == self.board.next_seq:
-                break
+            if self.host.connected and self.host.boot == self.boot:
+                if self.host.next_seq == self.board.next_seq:
+                    break
         self.time_passes(1.0)
         self.commit_told()
         assert self.host.connected and self.host.boot == self.boot

@@ -62,6 +62,7 @@ class LaserStream:
         self._errors = 0
         self._sent_at = 0  # when the last command will have left
         self._character_us = 10_000_000 // board.LASER_BAUD + 1
+        self.baud = board.LASER_BAUD
 
     def take(self, payload, word, n_words, at, n):
         """Take in what arrived: `n` bytes at `at`, and stamps from word `word` on."""
@@ -113,6 +114,11 @@ class LaserStream:
         self._sent_at = (now + n * self._character_us) & _TICKS_MASK
         self._pipe.notice(pipe.LASER_SEND, self._index, 0, data, n)
         return n
+
+    def set_baud(self, baud):
+        """Use another baud rate from now on; `baud` as built is the attribute of that name."""
+        self._character_us = 10_000_000 // baud + 1
+        self._pipe.notice(pipe.LASER_BAUD, self._index, baud)
 
     def errors(self):
         """Framing errors since the last call."""

@@ -25,18 +25,18 @@ from gauge.link import protocol
 CRC_BYTES = 4
 
 
-def _nibbles():
-    """Return the CRC's table for four bits at a time."""
-    table = array("I", range(16))
-    for index in range(16):
+def _table():
+    """Return the CRC's table for a byte at a time: 1 KiB, twice as fast as 64 bytes of nibbles."""
+    table = array("I", range(256))
+    for index in range(256):
         crc = index
-        for _ in range(4):
+        for _ in range(8):
             crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
         table[index] = crc
     return table
 
 
-_TABLE = _nibbles()
+_TABLE = _table()
 # A CRC starts from its inverted seed.
 _PROTOCOL_START = protocol.PROTOCOL_SEED ^ 0xFFFFFFFF
 _LAYOUT_START = protocol.LAYOUT_SEED ^ 0xFFFFFFFF
@@ -53,9 +53,7 @@ def _crc(buf: ptr8, n: int, start: int, table: ptr32) -> int:
     crc = start
     i = 0
     while i < n:
-        crc ^= buf[i]
-        crc = ((crc >> 4) & 0x0FFFFFFF) ^ table[crc & 15]
-        crc = ((crc >> 4) & 0x0FFFFFFF) ^ table[crc & 15]
+        crc = ((crc >> 8) & 0x00FFFFFF) ^ table[(crc ^ buf[i]) & 255]
         i += 1
     same = 1
     i = 0

@@ -34,6 +34,7 @@ from gauge import record
 from gauge.link import codec, commands, frame, protocol
 from gauge.link.clock import BoardClock
 from gauge.link.commands import ConfigTransfer
+from gauge.link.port import Port
 from gauge.link.ring import Ring
 
 _TICKS = const(0x3FFFFFFF)
@@ -42,8 +43,7 @@ _LATEST_US = const(100_000)
 _LOST_US = const(250_000)  # an overwritten range is told again after so long
 _RETRY_US = const(400_000)  # nothing has arrived for so long: send one entry again,
 _RETRY_MAX_US = const(3_200_000)  # then wait twice as long, up to this
-_STALL_US = const(5_000)
-_STALL_MAX_US = const(80_000)
+_TIMERS_US = const(5_000)  # timers are looked at no more often
 _BUDGET = const(2048)  # bytes handed to a transport in one poll
 _READ_BATCHES = const(32)  # entries sent for one READ
 _READS = const(4)  # buffers taken from a transport in one poll
@@ -56,22 +56,6 @@ _LATEST = bytes([record.FIELD_NAMES.index(name) for name in protocol.LATEST_FIEL
 _BATCH_FULL = _BATCH_BYTES - codec.LONGEST_RECORD - frame.CRC_BYTES
 
 
-class _Port:
-    """One transport: what is half received, half sent and to be answered there."""
-
-    def __init__(self, transport):
-        self.transport = transport
-        self.rx = bytearray(128)
-        self.frame = bytearray(protocol.TO_BOARD_BYTES + 8)
-        self.receiver = frame.receiver()
-        self.tx = bytearray(protocol.FRAME_BYTES)
-        self.tx_n = 0  # bytes of the frame that is being sent
-        self.hello = False  # HELLO is to be sent
-        self.replies = 0  # bit k: answer k is to be sent
-        self.pause_us = 0  # since `paused` the transport takes nothing; 0: it does
-        self.paused = 0
-
-
 class BoardSession:
     """See the module. `handler(op, request, reply)` returns a status (`gauge.link.commands`).
 
@@ -79,7 +63,7 @@ class BoardSession:
     ConfigTransfer that serves CONFIG_*, or None. A handler that raises ValueError or
     OSError is answered with BAD or FAILED and the error's text.
 
-    Counters (mod 2**30): tx_bytes, records, bad_frames; ring.dropped, ring.resent.
+    Counters (mod 2**30): records, bad_frames; ring.dropped, ring.resent.
     """
 
     def __init__(self, ring_bytes, hello, boot_id, handler, config=None, window=8192):
@@ -88,7 +72,6 @@ class BoardSession:
         self.boot_id = boot_id
         self.window = window
         self.next_seq = 0  # of the next record
-        self.tx_bytes = 0
         self.records = 0
         self.bad_frames = 0
         self._handler = handler
@@ -102,6 +85,8 @@ class BoardSession:
         self._recipe_id = 0
         self._calibration_id = 0
         self._now = 0
+        self._timers = 0
+        self._work = False  # there may be something to send over the stream
         self._ports = []
         # open batch
         self._packer = codec.Packer()
@@ -115,14 +100,14 @@ class BoardSession:
         # newest record
         self._latest = bytearray(8 + 5 * len(_LATEST) + frame.CRC_BYTES)
         self._latest_n = 0
-        self._latest_changed = False
+        self._latest_due = True  # the next record is told, whatever it is
         self._latest_at = 0
         # stream
         self._stream = None  # the port that records go to
         self._active = False  # its host was heard within SILENCE_US
         self._heard = 0
         self._heartbeat = 0
-        self._heartbeat_due = False  # at once, not when the second is over
+        self._heartbeat_due = False
         self._lost = 0
         self._lost_due = False
         self._retry = 0
@@ -174,10 +159,13 @@ class BoardSession:
             self._flags = rec[_FLAGS]
             self._state = rec[_STATE]
             urgent = True
-        at = codec.put_v(self._latest, 1, self.boot_id)
-        self._latest_n = codec.put_fields(rec, _LATEST, len(_LATEST), self._latest, at)
-        if urgent:
-            self._latest_changed = True
+        if urgent or self._latest_due:
+            latest = self._latest
+            latest[0] = protocol.LATEST
+            at = codec.put_v(latest, 1, self.boot_id)
+            self._latest_n = codec.put_fields(rec, _LATEST, len(_LATEST), latest, at)
+            self._latest_due = False
+            self._work = True
         # One early batch between two full ones: flags that flicker must not fill the ring with
         # batches of one record.
         if self._count == protocol.BATCH_RECORDS or self._at > _BATCH_FULL:
@@ -210,6 +198,7 @@ class BoardSession:
         self.ring.put(batch, n, self.next_seq - count, self.next_seq, count)
         self.records = (self.records + count) & _TICKS
         self._count = 0
+        self._work = True
 
     def flushed(self):
         """Return whether every answer has been handed to its transport."""
@@ -222,38 +211,57 @@ class BoardSession:
 
     def poll(self, now, transport):
         """Receive and send over one transport. `now` in ticks."""
-        port = None
-        for known in self._ports:
-            if known.transport is transport:
-                port = known
-        if port is None:
-            port = _Port(transport)
+        for port in self._ports:
+            if port.transport is transport:
+                break
+        else:
+            port = Port(transport)
             self._ports.append(port)
         self._now = now
+        if (now - self._timers) & _TICKS >= _TIMERS_US:
+            self._timers = now
+            self._look_at_timers(now)
+        rx = port.rx
+        n = transport.readinto(rx)
+        if n:
+            self._receive(port, rx, n)
+        if port.tx_n or port.hello or port.replies or (self._work and port is self._stream):
+            self._send(port)
+
+    def _look_at_timers(self, now):
+        """Do what time alone brings."""
         self.clock.update(now)
         if self._count and (now - self._opened) & _TICKS >= protocol.BATCH_US:
             self._early = False
             self._close()
-        self._receive(port)
-        if self._active:
-            if (now - self._heard) & _TICKS > protocol.SILENCE_US:
-                self._active = False
-            elif not self.ring.flight:
-                self._retry = now
-            elif (now - self._retry) & _TICKS > self._retry_us:
-                self.ring.probe()
-                self._retry = now
-                self._retry_us = min(2 * self._retry_us, _RETRY_MAX_US)
-        self._send(port)
+        if not self._active:
+            return
+        ring = self.ring
+        if (now - self._heard) & _TICKS > protocol.SILENCE_US:
+            self._active = False
+            return
+        if not ring.flight:
+            self._retry = now
+        elif (now - self._retry) & _TICKS > self._retry_us:
+            ring.probe()
+            self._retry = now
+            self._retry_us = min(2 * self._retry_us, _RETRY_MAX_US)
+            self._work = True
+        if (now - self._latest_at) & _TICKS >= _LATEST_US:
+            self._latest_due = True
+        if (now - self._heartbeat) & _TICKS >= _HEARTBEAT_US:
+            self._heartbeat_due = self._work = True
+        if ring.lost_to >= 0 and (now - self._lost) & _TICKS >= _LOST_US:
+            self._lost_due = self._work = True
 
-    def _receive(self, port):
-        rx = port.rx
+    def _receive(self, port, rx, n):
+        """Take in `n` bytes in `rx`, and what else the transport has."""
         buf = port.frame
         receiver = port.receiver
-        for _ in range(_READS):
-            n = port.transport.readinto(rx)
-            if not n:
-                return
+        self._work = True
+        self.clock.update(self._now)
+        reads = _READS
+        while n:
             at = 0
             while at < n:
                 at = frame.feed(rx, at, n, buf, receiver)
@@ -262,8 +270,8 @@ class BoardSession:
                     self._take(port, buf, size - frame.CRC_BYTES)
                 elif size:
                     self.bad_frames = (self.bad_frames + 1) & _TICKS
-            if n < len(rx):
-                return
+            reads -= 1
+            n = port.transport.readinto(rx) if reads and n == len(rx) else 0
 
     def _take(self, port, buf, n):
         """Act on one intact frame of `n` bytes."""
@@ -385,31 +393,19 @@ class BoardSession:
 
     def _send(self, port):
         now = self._now
-        if port.pause_us and (now - port.paused) & _TICKS < port.pause_us:
+        if port.stalled(now):
             return
-        tx = port.tx
         budget = _BUDGET
         while budget > 0:
-            n = port.tx_n
-            if not n:
-                n = self._next(port, tx)
-                if not n:
+            if not port.tx_n:
+                port.tx_n = self._next(port, port.tx)
+                if not port.tx_n:
+                    if port is self._stream:
+                        self._work = False
                     return
-                port.tx_n = n
-            done = port.transport.write(tx, n)
-            self.tx_bytes = (self.tx_bytes + done) & _TICKS
-            budget -= n
-            if done < n:
-                if done:
-                    frame.move(tx, done, len(tx), tx, n - done)
-                    port.tx_n = n - done
-                    port.pause_us = 0
-                else:
-                    port.pause_us = min(2 * port.pause_us, _STALL_MAX_US) or _STALL_US
-                    port.paused = now
+            budget -= port.tx_n
+            if not port.flush(now):
                 return
-            port.tx_n = 0
-            port.pause_us = 0
 
     def _next(self, port, tx):
         """Write the next frame for a port to `tx`; return its bytes, 0 when there is none."""
@@ -419,14 +415,10 @@ class BoardSession:
             return self._hello(port, tx)
         now = self._now
         if streams and self._latest_n:
-            if self._latest_changed or (now - self._latest_at) & _TICKS >= _LATEST_US:
-                latest = self._latest
-                latest[0] = protocol.LATEST
-                n = self._latest_n
-                self._latest_n = 0
-                self._latest_changed = False
-                self._latest_at = now
-                return self._frame(latest, n, tx)
+            n = self._latest_n
+            self._latest_n = 0
+            self._latest_at = now
+            return self._frame(self._latest, n, tx)
         if port.replies:
             slot = 0
             while not port.replies >> slot & 1:
@@ -436,7 +428,7 @@ class BoardSession:
         if not streams:
             return 0
         ring = self.ring
-        if ring.lost_to >= 0 and (self._lost_due or (now - self._lost) & _TICKS >= _LOST_US):
+        if self._lost_due and ring.lost_to >= 0:
             self._lost = now
             self._lost_due = False
             message = self._message
@@ -445,7 +437,7 @@ class BoardSession:
             at = codec.put_v(message, at, ring.tail)
             at = codec.put_v(message, at, ring.lost_from)
             return self._frame(message, codec.put_v(message, at, ring.lost_to), tx)
-        if self._heartbeat_due or (now - self._heartbeat) & _TICKS >= _HEARTBEAT_US:
+        if self._heartbeat_due:
             self._heartbeat = now
             self._heartbeat_due = False
             message = self._message

@@ -1,7 +1,7 @@
 """The constants of a board folder, read without importing the firmware.
 
-    >>> load("POROGAUGE_RP2040").PIN_READY
-    6
+>>> load("POROGAUGE_RP2040").PIN_READY
+6
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The board's file system as an image: littlefs 2.0, 352 blocks of 4096 bytes at 0xA0000.
 
-    >>> image = build({"boot.id": b"7", "lib/thing.py": b"pass"})
-    >>> read(image)["boot.id"]
-    b'7'
+>>> image = build({"boot.id": b"7", "lib/thing.py": b"pass"})
+>>> read(image)["boot.id"]
+b'7'
 """
 
 from __future__ import annotations

@@ -5,12 +5,16 @@ operating system copies a process in milliseconds, booted emulator included:
 
     answer = forked(lambda: target.repl_exec("print(6 * 7)"))
 
+    @in_copy
+    def test_something(board): ...
+
 The function runs in the copy; what it returns must be picklable. An exception is raised here with
 the same text (assertion errors stay assertion errors). Not where os.fork is missing (Windows).
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import sys
@@ -59,3 +63,13 @@ def forked(fn: Callable[..., Result], *args, **kwargs) -> Result:
         return answer
     failed_assertion, text = answer
     raise (AssertionError if failed_assertion else ForkError)(text)
+
+
+def in_copy(test: Callable) -> Callable:
+    """Decorate a test: its body runs in a forked copy, so it leaves no traces."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs) -> None:
+        forked(lambda: test(*args, **kwargs) and None)
+
+    return run

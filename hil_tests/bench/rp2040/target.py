@@ -281,5 +281,6 @@ class RP2040Target(Target):
         if not self.run_while(lambda: not condition(), limit_ns, step_ns=100_000):
             self._in_raw_repl = False
             raise TargetError(
-                f"no answer from the REPL within {limit_ns / 1e9:g} s: {bytes(self._repl[-300:])!r}"
+                f"no answer from the REPL within {limit_ns / 1e9:g} s:"
+                f" {bytes(self._repl[-300:])!r}"
             )

@@ -40,7 +40,7 @@ def list_() -> None:
         output.emit("scenario", name=name, file=str(path), duration_s=run.duration_s)
 
 
-@bench.command()
+@bench.command(short_help="Run one and write what came out.")
 @click.argument("scenario", metavar="SCENARIO.toml")
 @click.option(
     "--target",

@@ -30,7 +30,7 @@ def recipe() -> None:
     """
 
 
-@recipe.command()
+@recipe.command(short_help="Write files to start from.")
 @click.argument("folder", type=click.Path(file_okay=False), default=".")
 @click.option(
     "--only", type=click.Choice(["recipe", "calibration"]), help="Write just this one of the two."
@@ -56,7 +56,7 @@ def init(folder: str, only: str | None, force: bool) -> None:
         output.emit("written", file=str(path), kind=kind)
 
 
-@recipe.command()
+@recipe.command(short_help="Check files; every problem is told.")
 @_FILES
 @options.json_option
 def check(files: tuple[str, ...]) -> None:
@@ -103,7 +103,7 @@ def _compile(found: dict[str, tuple[dict[str, Any], str]]) -> Any:
     return compile_words(recipe_, head, (recipe_source, head_source))
 
 
-@recipe.command()
+@recipe.command(short_help="Check files, send them, read them back.")
 @_FILES
 @options.port_option
 @options.baud_option
@@ -134,7 +134,7 @@ def push(files: tuple[str, ...], port: str | None, baud: int, wait: float) -> No
     output.emit("pushed", recipe_id=ids["recipe"], calibration_id=ids["calibration"])
 
 
-@recipe.command()
+@recipe.command(short_help="Read from the gauge what is in force.")
 @click.option(
     "--only", type=click.Choice(["recipe", "calibration"]), help="Show just this one of the two."
 )
