@@ -1,4 +1,4 @@
-"""Compile the RP2040 emulator for this Python, which makes it about ten times faster.
+"""Compile the RP2040 emulator for this Python, which makes it about twenty times faster.
 
     .venv/bin/python hil_tests/accelerate.py            compile, compare, install
     .venv/bin/python hil_tests/accelerate.py --remove   back to the emulator as it was installed
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             accelerate(installed)
     except Unavailable as reason:
-        say(f"the emulator stays as it is, about ten times slower: {reason}")
+        say(f"the emulator stays as it is, about twenty times slower: {reason}")
     return 0
 
 
@@ -192,7 +192,7 @@ def remove(installed: Path) -> None:
 def build(sources: list[Path], package: Path, kept: Path) -> None:
     """Compile and compare the emulator, and leave its modules in the folder `kept`."""
     compiler = find_compiler()
-    say("compiling the emulator (ten times faster), about 20 s")
+    say("compiling the emulator (twenty times faster), about 20 s")
     with tempfile.TemporaryDirectory(prefix="porogauge-") as name:
         copy = Path(name) / "rp2040py"
         shutil.copytree(package, copy, ignore=shutil.ignore_patterns("*.so", "*.c", "*.pyd"))

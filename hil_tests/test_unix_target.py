@@ -227,6 +227,16 @@ def test_laser_commands_at_character_times(target):
     assert all(abs(step - CHARACTER_NS) < 2 for step in steps)
 
 
+@pytest.mark.parametrize("ticks", [0, 1 << 29, (1 << 30) - 100_000])
+def test_a_command_can_be_sent_at_any_time_since_the_one_before(make, ticks):
+    target = make(ticks_at_start=ticks)
+    target.repl_exec(SETUP)
+    code = "print(hw.lasers[0].write(b'abc'), hw.lasers[0].write(b'abc'))"
+    for pause_s in (0, 1, 600):
+        target.run_for(pause_s * SECOND)
+        assert numbers(target.repl_exec(code)) == [3, 0]
+
+
 def test_damaged_characters_and_a_wrong_speed_are_counted(target):
     cable = target.lasers["b"]
     cable.damage = lambda byte: (byte ^ 0x80, FRAMING) if byte == 3 else (byte, 0)

@@ -60,9 +60,10 @@ def check_alignment(frozen_content: str, nm_output: str, expect_native: bool) ->
         raise BuildError(f"frozen machine code is not in the image: {', '.join(absent)}")
     wrong = sorted(name for name in functions if placed[name] % ALIGNMENT)
     if wrong:
+        named = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
         raise BuildError(
             f"{len(wrong)} of {len(functions)} frozen native functions do not start at a "
-            f"multiple of {ALIGNMENT} and would read wrong constants: {', '.join(wrong)}. "
+            f"multiple of {ALIGNMENT} and would read wrong constants: {named}. "
             "The mend in the board's mpconfigboard.cmake (frozen_content.c) has no effect"
         )
     return len(functions)

@@ -89,7 +89,17 @@ _STATE_WARM_UP = const(0)
 _T_S = const(1)
 _T_US = const(2)
 _VALID = const(7)
+_A_ERRORS = const(26)
+_A_ERROR_CODE = const(27)
+_B_ERRORS = const(39)
+_B_ERROR_CODE = const(40)
+_LASER_BROKEN = const(2)
 record.expect(
+    LASER_BROKEN=_LASER_BROKEN,
+    B_ERROR_CODE=_B_ERROR_CODE,
+    B_ERRORS=_B_ERRORS,
+    A_ERROR_CODE=_A_ERROR_CODE,
+    A_ERRORS=_A_ERRORS,
     AIR_MC=_AIR_MC,
     A_N=_A_N,
     B_N=_B_N,
@@ -192,6 +202,7 @@ class App:
         self._pending = False  # a window waits for its lasers
         self._finished = False  # one was finished in this round
         self._deadline = 0
+        self._conversion_us = 0  # length of the last conversion that was measured
         self._t_close = hardware.now()
         self._lost = 0  # conversions since the window before
         self._planned = False  # the hole before this window is a frame temperature
@@ -222,7 +233,9 @@ class App:
         self.lost = 0
         clock = self.session.clock
         clock.update(0)  # time zero is that of the ticks: power-up
-        clock.update(hardware.now())
+        now = hardware.now()
+        clock.update(now >> 1)  # in two steps: each less than half of the ticks' circle
+        clock.update(now)
         self._configure(self._stored_words())
 
     # -- configuration
@@ -401,11 +414,16 @@ class App:
     def _begin_window(self, t_close):
         period = self.capacitance.period_us
         dt = ticks_diff(t_close, self._t_close)
-        if dt < period or dt > period + (period >> 4):
+        slack = period >> 4  # the converter's clock is off by so much at most
+        if dt < period - slack or dt > period + slack:
             # a hole before this conversion: the window is the conversion, not the hole
             if self._seq and dt > period:
                 self._lost = (dt + (period >> 1)) // period - 1
-            dt = period
+            dt = self._conversion_us
+            if dt < period - slack or dt > period + slack:
+                dt = period  # none has been measured yet, or it was of another rate
+        else:
+            self._conversion_us = dt
         self.rec[_DT_US] = dt
         t_open = (t_close - dt) & _TICKS
         self.a.window.open(t_open, t_close)
@@ -430,6 +448,12 @@ class App:
         rec[_CAP_CODE] = capacitance.code
         self.a.window.put(rec, _A_N)
         self.b.window.put(rec, _B_N)
+        if self.a.count_broken():
+            rec[_A_ERRORS] += 1
+            rec[_A_ERROR_CODE] = _LASER_BROKEN
+        if self.b.count_broken():
+            rec[_B_ERRORS] += 1
+            rec[_B_ERROR_CODE] = _LASER_BROKEN
         if capacitance.warm:
             self._frame_mc = capacitance.frame_mc
         if climate.known:
@@ -507,7 +531,7 @@ class App:
             conditions |= _FLAG_LASER_A_FAULT
         if not self.b.streaming:
             conditions |= _FLAG_LASER_B_FAULT
-        if self._lost and not self._planned or self.a.count_broken() + self.b.count_broken():
+        if self._lost and not self._planned:
             conditions |= _FLAG_OVERRUN
         dropped = self.session.ring.dropped
         if dropped != self._dropped:

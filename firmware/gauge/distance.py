@@ -39,6 +39,9 @@ _MIN = const(7)
 _MAX = const(8)
 _D2 = const(9)
 _N_D2 = const(10)
+_ERROR_CODE = const(12)
+_BROKEN = const(2)
+_JUMP = const(3)
 
 # Words of a scale: distance = (code * NUM - OFF) * MULTIPLIER / DIVISOR, with 8 more bits to a
 # code than the sensor gives.
@@ -68,6 +71,9 @@ record.expect(
     A_MAX=_base + _MAX,
     A_D2=_base + _D2,
     A_N_D2=_base + _N_D2,
+    A_ERROR_CODE=_base + _ERROR_CODE,
+    LASER_BROKEN=_BROKEN,
+    LASER_JUMP=_JUMP,
     B_D2=record.B_N + _D2,
 )
 
@@ -115,7 +121,7 @@ def reading(rec, base: int, scale, out, at: int) -> int:
     """Write distance (1/8 nm) and variance of the mean (code**2 / 4096) to out[at], out[at + 1].
 
     `base` is the index of the laser's first field in `rec`. Returns 1, or 0 and zeros when the
-    window has less than half of the samples that it should have.
+    window has less than half of the samples that it should have, or damaged ones.
     """
     r = ptr32(rec)
     s = ptr32(scale)
@@ -124,6 +130,9 @@ def reading(rec, base: int, scale, out, at: int) -> int:
     o[at + 1] = 0
     n = r[base]
     dt = r[_DT_US]
+    error = r[base + _ERROR_CODE]
+    if error == _BROKEN or error == _JUMP:
+        return 0  # a damaged byte makes a distance like any other: trust none of this window
     if n < 1 or n > _MOST or dt < 1 or dt > _LONGEST_US:
         return 0
     if n * s[_PERIOD_16] < dt << 3:

@@ -22,7 +22,7 @@ from array import array
 from binascii import crc32
 
 # One laser's share of a record. Codes are the sensor's own distance words; times are relative to
-# the start of the window and tell when the distance was taken (arrival minus the sensor's latency).
+# the start of the window and tell when the distance was taken: arrival minus the sensor's latency.
 _LASER = (
     "n",  # valid samples in the window
     "sum",  # sum of the codes of the valid samples
@@ -36,8 +36,13 @@ _LASER = (
     "d2",  # sum of squared second differences of consecutive codes, each clamped to +-2047
     "n_d2",  # how many second differences the sum has
     "errors",  # samples with an error code, broken byte sequences, jumps of the distance
-    "error_code",  # last one of the window (0: none; 1: no data; 2: broken bytes; 3: a jump)
+    "error_code",  # last one of the window: the sensor's own, or LASER_*; 0: none
 )
+
+# Error codes of a laser that the sensor does not have; its own begin at 262072.
+LASER_NO_DATA = 1  # nothing arrived in the window
+LASER_BROKEN = 2  # broken byte sequences or characters: any distance may be damaged
+LASER_JUMP = 3  # distances that jump as no web can: a damaged byte, or the edge of the film
 
 FIELD_NAMES = (
     (

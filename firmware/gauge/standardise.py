@@ -70,6 +70,22 @@ _SETTLE = const(32)  # windows without film before it begins by itself: the elec
 _RETRY = const(1000)  # windows after one that did not succeed
 _LEAST_NOISE_AF = const(4)  # the converter's resolution, where a calibration states less
 
+# What is looked at in every window
+_T_S = const(1)
+_REASON = const(8)
+_FRAME_MC = const(41)
+_NO_FILM = const(2)
+_BROKEN = const(7)
+_DUE = const(1 << 17)
+record.expect(
+    T_S=_T_S,
+    REASON=_REASON,
+    FRAME_MC=_FRAME_MC,
+    REASON_NO_FILM=_NO_FILM,
+    REASON_CAPACITANCE_FAULT=_BROKEN,
+    FLAG_STANDARDISATION_DUE=_DUE,
+)
+
 # Words of `_found`: distance and variance of laser A, then of laser B
 _A = const(0)
 _B = const(2)
@@ -100,6 +116,8 @@ class Standardiser:
         self._d_sum = 0
         self._d_noise = 0
         self._d_seen = False
+        self._seen_s = -1  # time and frame temperature for which `flags` hold
+        self._seen_mc = 0
 
     def restore(self, blob):
         """Take a stored reference into force if it can be used; return whether it was."""
@@ -108,6 +126,7 @@ class Standardiser:
             return False
         self.reference = ref
         self._film.set_reference(ref)
+        self._seen_s = -1
         return True
 
     @property
@@ -129,21 +148,22 @@ class Standardiser:
 
         `automatic`: it may begin by itself. Allocates nothing.
         """
-        reason = rec[record.REASON]
-        if reason == record.REASON_NO_FILM:
+        reason = rec[_REASON]
+        if reason == _NO_FILM:
             if self._empty < _SETTLE:
                 self._empty += 1
         else:
             self._empty = 0
-            if reason != record.REASON_CAPACITANCE_FAULT:
+            if reason != _BROKEN:
                 self._fresh = False
         renewed = False
         if self.running:
             renewed = self._take(rec, reason)
         elif automatic and self._empty == _SETTLE:
-            if not self._fresh or self.flags & record.FLAG_STANDARDISATION_DUE:
+            if not self._fresh or self.flags & _DUE:
                 self._begin()
-        self._look_at_clock(rec)
+        if renewed or rec[_T_S] != self._seen_s or rec[_FRAME_MC] != self._seen_mc:
+            self._look_at_clock(rec)
         return renewed
 
     def _begin(self):
@@ -256,6 +276,8 @@ class Standardiser:
     def _look_at_clock(self, rec):
         """Raise or take back standardisation_due."""
         words, ref = self._words, self.reference
+        self._seen_s = rec[_T_S]
+        self._seen_mc = rec[_FRAME_MC]
         if (
             ref[reference.T_S] < 0
             or rec[record.T_S] - ref[reference.T_S] > words[config.STANDARD_DUE_S]

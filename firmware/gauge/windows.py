@@ -54,11 +54,11 @@ _STAMP_MASK = const(26)
 _BYTE_US = const(27)
 _WORDS = const(28)
 
-# error_code of a window in which nothing arrived, of broken byte sequences, and of distances that
-# jump as no web can (a damaged byte, or the edge of the film): below the sensor's own codes
-NO_DATA = 1
-BROKEN = 2
-JUMP = 3
+# Error codes of the record
+_NO_DATA = const(1)
+_BROKEN = const(2)
+_JUMP = const(3)
+record.expect(LASER_NO_DATA=_NO_DATA, LASER_BROKEN=_BROKEN, LASER_JUMP=_JUMP)
 
 if record.A_ERROR_CODE - record.A_N != _ERROR_CODE or record.B_N - record.A_N != _FIELDS:
     raise RuntimeError("gauge.record and gauge.windows disagree about a laser's fields")
@@ -162,7 +162,7 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                         if d > 2047 or d < -2047:
                             d = 2047
                             st[_ERRORS] += 1
-                            st[_ERROR_CODE] = 3
+                            st[_ERROR_CODE] = _JUMP
                         st[_D2] += d * d
                         st[_N_D2] += 1
                     elif st[_RUN] < 2:
@@ -171,7 +171,7 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                     st[_X1] = code
         if broken:
             st[_ERRORS] += 1
-            st[_ERROR_CODE] = 2
+            st[_ERROR_CODE] = _BROKEN
             st[_RUN] = 0
         tail = (tail + step) & ring_mask
         if step == 1:
@@ -242,5 +242,5 @@ class LaserWindow:
         st = self._st
         if st[_N] == 0 and st[_ERRORS] == 0:
             st[_ERRORS] = 1
-            st[_ERROR_CODE] = NO_DATA
+            st[_ERROR_CODE] = _NO_DATA
         _put(rec, at, st)

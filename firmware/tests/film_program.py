@@ -1,4 +1,4 @@
-"""Programs for the 32-bit runtime that test_film, test_judge and test_standardise share."""
+"""The program that runs `film.compute` on a board, and its calls."""
 
 from __future__ import annotations
 
@@ -36,3 +36,8 @@ def compute(program, rows: np.ndarray) -> np.ndarray:
         for k in range(0, len(rows), 500)
     ]
     return np.concatenate([np.array(part) for part in done]).reshape(-1, record.N_FIELDS)
+
+
+def one(program, rec: list[int]) -> dict[str, int]:
+    """Compute one record and return its fields by name."""
+    return dict(zip(record.FIELD_NAMES, program.call("compute", rec), strict=True))

@@ -19,11 +19,9 @@ import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    import conftest  # noqa: F401  paths, and the stand-in for `micropython`
+    import porogauge  # noqa: F401  gives the desk's Python a stand-in for `micropython`
 
 import film_reference as ref
 

@@ -135,9 +135,10 @@ def report(summary: Mapping[str, Any]) -> str:
     ):
         found = against[key]
         if found:
+            worst, rms = found["worst"] / factor, found["rms"] / factor
             lines.append(
-                f"{name:10} within {found['worst'] / factor:.3f} {unit} of the truth in every window"
-                f" (rms {found['rms'] / factor:.3f}); U95 covers it in {found['covered']:.1%}"
+                f"{name:10} within {worst:.3f} {unit} of the truth in every window"
+                f" (rms {rms:.3f}); U95 covers it in {found['covered']:.1%}"
             )
     flags = summary["flags"]
     seen = ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in flags.items())

@@ -15,7 +15,7 @@ from .ports import find_port
 from .recipe import compile_words, replace_part
 from .units import decode_status
 
-__all__ = ["opened", "push_files", "read_words", "service", "standardise"]
+__all__ = ["opened", "push_files", "read_words", "running", "service", "standardise"]
 
 
 @contextmanager
@@ -44,6 +44,17 @@ def service(port: str, op: int, wait_s: float = 5.0, baud: int = 921_600) -> Non
         with suppress(ProtocolMismatch):
             client.connect()
         client.request(op)
+
+
+def running(port: str, wait_s: float = 20.0) -> str:
+    """Wait until a restarted gauge answers and return what it says of itself, in one line.
+
+    Raises DeviceAbsent with the board's last words when it does not, ProtocolMismatch when it
+    runs other firmware than this program's.
+    """
+    with opened(port, wait_s=wait_s) as client:
+        hello = client.hello
+        return f"{hello.board}, firmware {hello.firmware}, boot {hello.boot}"
 
 
 def read_words(client: Any) -> array | None:

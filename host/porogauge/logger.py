@@ -132,6 +132,7 @@ class Logger:
             "LinkDown": self._link_down,
             "LinkUp": self._link_up,
             "Silent": self._silent,
+            "Console": self._console,
         }
 
     # ------------------------------------------------------------ the loop
@@ -275,6 +276,11 @@ class Logger:
             f"{event.hello.device} sends its records to another host over another port;"
             " stop that one first"
         )
+
+    def _console(self, event: Any) -> None:
+        """Text between the frames: a banner, or the traceback that ended the board's program."""
+        self.store.event("console", {"line": event.line})
+        self.view.message(f"the board says: {event.line}")
 
     def _link_down(self, event: Any) -> None:
         self._snapshot.link = event.text or "down"

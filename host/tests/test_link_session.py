@@ -480,6 +480,19 @@ def test_a_restart_of_the_board_ends_the_boot():
     assert [row[0] for row in kinds[2].rows] == [0, 1, 2] and kinds[2].boot == 10
 
 
+def test_another_gauge_on_the_same_port_is_not_taken_for_the_first():
+    pair = Fixed(boot=9)
+    pair.append(40)
+    pair.run(0.5)
+    who = {"device_id": ID[::-1], "board": "TEST", "firmware": "1"}
+    pair.board = BoardSession(8192, who, 9, lambda *_: 0)  # the same boot number
+    rows = pair.append(60)
+    pair.host.link_down()
+    found = [e for e in pair.run(1) if isinstance(e, (events.Records, events.Gap))]
+    assert [row for event in found for row in event.rows] == rows
+    assert {event.device for event in found} == {ID[::-1].hex()}
+
+
 def test_a_boot_counter_that_began_again_is_refused():
     pair = Fixed(boot=1, known=lambda device, boot: 5000)
     pair.append(3)

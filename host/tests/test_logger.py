@@ -135,6 +135,14 @@ def test_a_restart_belongs_to_both_boots():
     assert "the gauge restarted: boot 1 → 2" in logger.view.messages
 
 
+def test_what_the_board_says_outside_of_frames_is_kept():
+    client = FakeClient([events.Console("MemoryError: 12")])
+    with Store(":memory:") as store:
+        logger, _ = run(client, store)
+        assert store.events("console")[0]["text"] == {"line": "MemoryError: 12"}
+    assert logger.view.messages == ["the board says: MemoryError: 12"]
+
+
 def test_latest_is_shown_but_never_stored():
     values = {"seq": 7, "state": record.STATE_MEASURING, "valid": 1, "thickness_8nm": 200_000}
     client = FakeClient([records(3)], [events.Latest(DEVICE, 1, values)])

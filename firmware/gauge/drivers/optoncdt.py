@@ -21,6 +21,8 @@ format and error codes; optoNCDT 1900 operating instructions, sections on output
 synchronisation.
 """
 
+from array import array
+
 import micropython
 from micropython import const
 
@@ -63,15 +65,21 @@ class Model:
         self.smr_8nm = smr_mm * 8_000_000
         self.linearity_8nm = error_8nm  # data sheet, of a single sensor
         if series == "1420":
-            self.num, self.off, self.den = 17, 10_920, 1_092_000
-            self.min_code, self.max_code = 0, 65_520
-            self.rates_hz, self.free_rate = (250, 500, 1000, 2000, 4000), False
+            self.num = 17
+            self.off = 10_920
+            self.den = 1_092_000
+            self.max_code = 65_520
+            self.rates_hz = (250, 500, 1000, 2000, 4000)
+            self.free_rate = False
             self.sync = {}
             self.setup = _SETUP_1420
         else:
-            self.num, self.off, self.den = 1, 98_232, 65_536
-            self.min_code, self.max_code = 0, 230_604
-            self.rates_hz, self.free_rate = (250, 10_000), True
+            self.num = 1
+            self.off = 98_232
+            self.den = 65_536
+            self.max_code = 230_604
+            self.rates_hz = (250, 10_000)
+            self.free_rate = True
             self.sync = _SYNC_1900
             self.setup = _SETUP_1900
         self.latency_cycles = 3
@@ -150,8 +158,11 @@ _QUIET_US = const(5_000)  # after OUTPUT NONE: the rest of the stream runs out
 _ATTEMPTS = const(4)  # of OUTPUT NONE
 _RETRY_US = const(1_000_000)  # between two dialogues when one has failed
 _SCAN_US = const(60_000)  # command and reply at the slowest baud rate
-# Where a laser may have been left; 921600 is how it leaves the factory
-_BAUDS = (115_200, 1_000_000, 691_200, 460_800, 256_000, 230_400, 128_000, 56_000, 19_200, 9_600)
+# Where a laser may have been left; 921600 is how it leaves the factory. An array, because the ints
+# of a frozen tuple are objects: computing with one allocates.
+_BAUDS = array(
+    "i", (115_200, 1_000_000, 691_200, 460_800, 256_000, 230_400, 56_000, 19_200, 9_600)
+)
 
 # States of the dialogue
 _OFF = const(0)  # begin() was not yet called

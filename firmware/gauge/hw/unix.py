@@ -61,6 +61,7 @@ class LaserStream:
         self._tail = 0  # of read()
         self._errors = 0
         self._sent_at = 0  # when the last command will have left
+        self._sending_us = 0  # how long it takes
         self._character_us = 10_000_000 // board.LASER_BAUD + 1
         self.baud = board.LASER_BAUD
 
@@ -109,9 +110,11 @@ class LaserStream:
         if n > 32:
             raise ValueError("a command has at most 32 bytes")
         now = self._pipe.now()
-        if 0 < ((self._sent_at - now) & _TICKS_MASK) < 0x20000000:
+        # busy for no longer than the last command takes, however long ago that was
+        if 0 < (self._sent_at - now) & _TICKS_MASK <= self._sending_us:
             return 0
-        self._sent_at = (now + n * self._character_us) & _TICKS_MASK
+        self._sending_us = n * self._character_us
+        self._sent_at = (now + self._sending_us) & _TICKS_MASK
         self._pipe.notice(pipe.LASER_SEND, self._index, 0, data, n)
         return n
 

@@ -54,6 +54,33 @@ def _length(state: ptr32, at: ptr32, number: int) -> int:
 
 
 @micropython.viper
+def _used(state: ptr32, at: ptr32) -> int:
+    """Return the bytes of all entries."""
+    slots = state[9]
+    n = at[state[3] % slots] - at[state[0] % slots]
+    if n < 0:
+        n += state[10]
+    return n
+
+
+@micropython.viper
+def _copy(state: ptr32, at: ptr32, number: int, buf: ptr8, out: ptr8) -> int:
+    """Copy an entry's frame from the ring `buf` into `out`; return its bytes."""
+    slots = state[9]
+    size = state[10]
+    index = at[number % slots]
+    end = at[(number + 1) % slots]
+    n = 0
+    while index != end:
+        out[n] = buf[index]
+        n += 1
+        index += 1
+        if index == size:
+            index = 0
+    return n
+
+
+@micropython.viper
 def _acknowledge(state: ptr32, sent: ptr32, at: ptr32, base: int, bits: ptr8, bit: int, end: int):
     """Take in which entries have arrived: all before `base`, and the bits from `bit` to `end`."""
     slots = state[9]
@@ -175,10 +202,7 @@ class Ring:
 
     def used(self):
         """Return the bytes in use."""
-        state = self._state
-        slots = state[_SLOTS]
-        n = self._at[state[_HEAD] % slots] - self._at[state[_TAIL] % slots]
-        return n + state[_SIZE] if n < 0 else n
+        return _used(self._state, self._at)
 
     def length(self, number):
         """Return the bytes of an entry's frame."""
@@ -192,8 +216,9 @@ class Ring:
         """Add the frame of `n` bytes in `src` (type, body, CRC); oldest entries make room."""
         state = self._state
         slots = state[_SLOTS]
-        need = frame.longest(n)
-        while state[_HEAD] - state[_TAIL] >= slots - 1 or state[_SIZE] - self.used() <= need:
+        at = self._at
+        limit = state[_SIZE] - frame.longest(n)
+        while state[_HEAD] - state[_TAIL] >= slots - 1 or _used(state, at) >= limit:
             self._drop()
         number = state[_HEAD]
         slot = number % slots
@@ -201,8 +226,7 @@ class Ring:
         self._end[slot] = end
         self._records[slot] = records
         self._sent[slot] = 0
-        at = frame.cobs(src, n, self._buf, self._at[slot], state[_SIZE])
-        self._at[(number + 1) % slots] = at
+        at[(number + 1) % slots] = frame.cobs(src, n, self._buf, at[slot], state[_SIZE])
         state[_HEAD] = number + 1
 
     def _drop(self):
@@ -308,13 +332,10 @@ class Ring:
         sent = state[_SENT] + 1
         state[_SENT] = sent
         self._sent[number % state[_SLOTS]] = sent
-        n = self.copy(number, out)
+        n = _copy(state, self._at, number, self._buf, out)
         state[_FLIGHT] += n
         return n
 
     def copy(self, number, out):
         """Copy an entry's frame into `out`; return its bytes."""
-        n = self.length(number)
-        state = self._state
-        frame.move(self._buf, self._at[number % state[_SLOTS]], state[_SIZE], out, n)
-        return n
+        return _copy(self._state, self._at, number, self._buf, out)

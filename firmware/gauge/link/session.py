@@ -41,9 +41,9 @@ _TICKS = const(0x3FFFFFFF)
 _HEARTBEAT_US = const(1_000_000)
 _LATEST_US = const(100_000)
 _LOST_US = const(250_000)  # an overwritten range is told again after so long
-_RETRY_US = const(400_000)  # nothing has arrived for so long: send one entry again,
-_RETRY_MAX_US = const(3_200_000)  # then wait twice as long, up to this
-_TIMERS_US = const(5_000)  # timers are looked at no more often
+_RETRY_US = const(600_000)  # nothing has arrived for so long: send one entry again,
+_RETRY_MAX_US = const(2_400_000)  # then wait twice as long, up to this
+_TIMERS_US = const(20_000)  # timers are not looked at more often
 _BUDGET = const(2048)  # bytes handed to a transport in one poll
 _READ_BATCHES = const(32)  # entries sent for one READ
 _READS = const(4)  # buffers taken from a transport in one poll
@@ -440,6 +440,7 @@ class BoardSession:
         if self._heartbeat_due:
             self._heartbeat = now
             self._heartbeat_due = False
+            self.clock.update(now)
             message = self._message
             message[0] = protocol.HEARTBEAT
             at = codec.put_v(message, 1, self.boot_id)

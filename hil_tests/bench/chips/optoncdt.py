@@ -19,6 +19,7 @@ the board asked for it.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -121,13 +122,13 @@ class OptoNCDT:
         self._ppm = self.spec.clock_ppm[index]
         self._phase_ns = _PHASE_NS + (1000 * self.spec.skew_us if which == "b" else 0.0)
         self._noise = noise.Noise(scenario.run.seed, noise.LASER_A + index)
-        self._cut: tuple[bytes, np.ndarray] = (b"", np.zeros(0, np.int64))
+        self._cut: tuple[bytes, list[int]] = (b"", [])
         self._pump_handle: Handle | None = None
         self._boot_handle: Handle | None = None
         self._line = bytearray()
         self._free_ns = 0
         self._busy_ns = 0
-        self._out: list[tuple[bytes, np.ndarray]] = []
+        self._out: list[tuple[bytes, list[int]]] = []
         self._reply = bytearray()
         self._reply_ns = 0  # when the reply was there
         self._after_return = False
@@ -142,7 +143,7 @@ class OptoNCDT:
         """Put `cable` on the sensor now. Pulled: its reader asks for the bytes, see `take`."""
         self._drain(self.clock.now_ns)
         self._out.clear()
-        self._cut = (b"", np.zeros(0, np.int64))
+        self._cut = (b"", [])
         self.cable = cable
         self.wire = None if pulled else cable
         cable.baud = self.baud
@@ -319,8 +320,7 @@ class OptoNCDT:
             codes[:] = TOO_FAST
         self._base, self._end = first, first + _BLOCK
         self._codes = codes
-        self._starts = np.rint(taken + self._latency).astype(np.int64)
-        self._start_list = self._starts.tolist()
+        self._start_list = np.rint(taken + self._latency).astype(np.int64).tolist()
         self._blob = encode_all(codes)
 
     def _distances(self, taken: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -391,7 +391,7 @@ class OptoNCDT:
             if start >= until_ns:
                 return
             if fast and not self._reply:
-                end = min(_BLOCK, int(np.searchsorted(self._starts, until_ns)))
+                end = bisect_left(self._start_list, until_ns, i)
                 self._send_many(i, end)
                 self._k += end - i
                 continue
@@ -421,20 +421,22 @@ class OptoNCDT:
         if self.wire is not None:
             self.wire.send(data, start)
         else:
-            count = np.arange(1, len(data) + 1)
-            self._out.append((data, np.rint(start + count * self._byte_ns).astype(np.int64)))
+            byte_ns = self._byte_ns
+            times = [round(start + count * byte_ns) for count in range(1, len(data) + 1)]
+            self._out.append((data, times))
 
     def _send_many(self, i: int, end: int) -> None:
         """Pulled mode: samples i..end-1 of the block, none of which meets another."""
-        starts = self._starts[i:end]
+        starts = self._start_list[i:end]
         if starts[0] < self._free_ns:
-            self._send(self._blob[3 * i : 3 * i + 3], int(starts[0]))
+            self._send(self._blob[3 * i : 3 * i + 3], starts[0])
             i, starts = i + 1, starts[1:]
             if i == end:
                 return
-        offsets = np.rint(np.arange(1, 4) * self._byte_ns).astype(np.int64)
-        self._out.append((self._blob[3 * i : 3 * end], (starts[:, None] + offsets).ravel()))
-        self._free_ns = int(starts[-1] + offsets[2])
+        offsets = [round(count * self._byte_ns) for count in (1, 2, 3)]
+        times = [start + offset for start in starts for offset in offsets]
+        self._out.append((self._blob[3 * i : 3 * end], times))
+        self._free_ns = times[-1]
 
     def _additional(self, name: str, k: int, start_ns: int) -> bytes:
         """Bytes of an additional value (sensors.md section 3)."""
@@ -452,7 +454,7 @@ class OptoNCDT:
 
     # -- pulled mode
 
-    def take(self, until_ns: int) -> tuple[bytes, np.ndarray]:
+    def take(self, until_ns: int) -> tuple[bytes, list[int]]:
         """Return what has arrived by `until_ns` since the last call, and when.
 
         (bytes, instants in ns at which the stop bit of each ended). For a target that has no
@@ -462,10 +464,9 @@ class OptoNCDT:
         self._drain(until_ns)
         data, times = self._cut
         if self._out:
-            data += b"".join(part for part, _ in self._out)
-            times = np.concatenate([times, *(part for _, part in self._out)])
+            data += b"".join([part for part, _ in self._out])
+            times = times + [t for _, part in self._out for t in part]
             self._out.clear()
-        n = int(np.searchsorted(times, until_ns, "right"))
+        n = bisect_right(times, until_ns)
         self._cut = data[n:], times[n:]
-        data, times = data[:n], times[:n]
-        return data, times
+        return data[:n], times[:n]

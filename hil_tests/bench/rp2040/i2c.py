@@ -54,7 +54,7 @@ class I2CMaster:
         hw.on_start, hw.on_connect, hw.on_stop = self._start, self._connect, self._stop
         hw.on_write_byte, hw.on_read_byte = self._write, self._read
         stock_abort, stock_set, stock_reset = hw._abort, hw._set_interrupts, hw.reset
-        stock_write = hw.write_uint32
+        stock_read, stock_write = hw.read_uint32, hw.write_uint32
 
         def abort(reason: int) -> None:
             stock_abort(reason)
@@ -85,8 +85,15 @@ class I2CMaster:
                 hw.enable &= ~_i2c.ABORT
             stock_write(offset, value)
 
+        def read(offset: int) -> int:
+            if offset == _i2c.IC_RAW_INTR_STAT:  # the driver looks at it all the time
+                return hw.int_raw
+            if offset == _i2c.IC_RXFLR:
+                return hw._rx_fifo.item_count
+            return stock_read(offset)
+
         hw._abort, hw._set_interrupts, hw.reset = abort, set_interrupts, reset
-        hw.write_uint32 = write
+        hw.read_uint32, hw.write_uint32 = read, write
         self._set_interrupts = stock_set
 
     def _later(self, bits: int, fn: Callable, *args) -> None:

@@ -29,7 +29,7 @@ from ..images import image_path
 from ..target import INPUTS, OUTPUTS, ReplError, Stats, Target, TargetError
 from . import board as board_file
 from . import dma, files, uart
-from .clock import EmulatorClock
+from .clock import EmulatorClock, quicken_timer
 from .cycles import CYCLE_NS, CycleCounter
 from .flash import Flash
 from .i2c import I2CMaster
@@ -90,6 +90,7 @@ class RP2040Target(Target):
         self.uarts = uart.install(mcu)
         self.streams = dma.Streams(mcu, self.uarts)
         mcu.sio = SIO(mcu)
+        quicken_timer(mcu)
         mcu.quick_divider = True  # the same in C, where hil_tests/accelerate.py has compiled it
         self.pins = Pins(mcu)
         self._connect()

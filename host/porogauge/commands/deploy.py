@@ -8,6 +8,8 @@ from .. import output
 from ..errors import PorogaugeError
 from . import options
 
+RESTART_S = 20.0  # until a board has started and USB is there again
+
 
 @click.command()
 @options.port_option
@@ -36,7 +38,7 @@ def deploy(
 
     A running gauge is asked to leave the port to the REPL; the modules are compiled for the
     board's architecture, copied beside the old ones, checked by hash on the board, put in place,
-    and the board is restarted. An interrupted copy leaves the old ones in place.
+    and the board is restarted and must answer. An interrupted copy leaves the old ones in place.
 
     \b
     Examples:
@@ -48,6 +50,7 @@ def deploy(
 
     from ..deploy import Board, leave_program, make_plan
     from ..deploy import deploy as run
+    from ..device import running
     from ..ports import find_port
 
     port = find_port(port)
@@ -71,6 +74,8 @@ def deploy(
             )
         if not dry_run:
             run(target, plan, restart=not no_restart, progress=output.note)
+            if not no_restart:
+                output.note(f"running: {running(port, max(wait, RESTART_S))}")
         elif not no_restart:
             output.note("restarting the board")
             target.run("reset")

@@ -80,17 +80,10 @@ def _rp2040(image: str, drive: str | None, port: str | None, timeout: float, dry
     if not dry:
         write_uf2(checked, target, timeout_s=timeout)
         if port is not None:
-            _greet(port, timeout)
+            from ..device import running
+
+            output.note(f"running: {running(port, timeout)}")
     _done(image, str(target), dry)
-
-
-def _greet(port: str, timeout: float) -> None:
-    """The new firmware must answer: the image was taken, and it runs."""
-    from ..device import opened
-
-    with opened(port, wait_s=timeout) as client:
-        hello = client.hello
-        output.note(f"running: {hello.board}, firmware {hello.firmware}, boot {hello.boot}")
 
 
 def _esp32(image: str, port: str | None, erase: bool, dry: bool) -> None:

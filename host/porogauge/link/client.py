@@ -84,7 +84,8 @@ class Client:
         """Open the port and wait for the board.
 
         Raises DeviceAbsent when there is no port or nothing answers, DeviceBusy when another
-        program has the port or the stream, ProtocolMismatch when the firmware is another one.
+        program has the port or the stream, ProtocolMismatch when the firmware is another one
+        (repl() and the other services still work then).
         """
         end = self._clock() + self.timeout_s
         while True:

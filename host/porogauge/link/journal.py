@@ -53,6 +53,11 @@ class Journal:
             self.fresh = False
             self.next_no = self.base_no = batch
 
+    @property
+    def waits(self) -> bool:
+        """Whether a batch is missing before others that have arrived."""
+        return bool(self._arrived)
+
     def is_new(self, batch: int) -> bool:
         """Whether a batch has not arrived before."""
         if batch >= self.base_no + 2 * HELD:

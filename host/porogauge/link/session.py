@@ -29,8 +29,11 @@ from .journal import Journal
 
 _CONNECT_S = 0.25  # between attempts to connect
 _SILENCE_S = 1.6  # a board that streams is heard once a second
-_ACK_S = 0.01  # between acknowledgements that have something to say
-_ALIVE_S = 0.9  # between those that have not
+# An acknowledgement costs the board a millisecond: say much at once, but what is missing soon.
+_ACK_S = 0.01  # shortest time between two
+_ACK_LATE_S = 0.25  # what arrived in order is acknowledged after so long
+_ACK_BYTES = 2048  # or so many bytes
+_ALIVE_S = 0.9  # the board must hear something
 _PING_S = 1.0
 _PINGS_AT_START = 8  # quick ones, so that times are good at once
 _PING_START_S = 0.1
@@ -126,8 +129,9 @@ class HostSession:
         self._pings: dict[int, float] = {}
         self._ping_at = float("-inf")
         self._pings_left = _PINGS_AT_START
-        self._ack_due = False
-        self._ack_at = float("-inf")
+        self._ack_at = float("-inf")  # the last one
+        self._ack_by = float("inf")  # when the next one is due
+        self._ack_bytes = 0  # what it would tell
         self._read_at = float("-inf")
         self.journal = Journal(self._events)
 
@@ -160,7 +164,7 @@ class HostSession:
         """
         if boot == self.boot and next_seq > self.journal.stored_seq:
             self.journal.commit(next_seq)
-            self._ack_due = True
+            self._ack_by = min(self._ack_by, self._now + _ACK_LATE_S)
 
     def request(
         self, op: int, payload: bytes = b"", timeout_s: float = 0.5, tries: int = 4
@@ -269,6 +273,9 @@ class HostSession:
         self.journal.newest_seq = max(self.journal.newest_seq, hello.next_seq - 1)
         if not self.stream:
             self._connect(again)
+        elif not again:  # the second step: ask for the stream, from where the store ends
+            self.connected = False
+            self._connect_at = float("-inf")
         elif hello.flags & protocol.STREAMS_HERE:
             self.journal.begin(hello.resume_batch)
             self._connect(again)
@@ -279,12 +286,10 @@ class HostSession:
             self.connected = False
         else:
             self.connected = False
-            if not again:
-                self._connect_at = float("-inf")  # the second step: ask for the stream
 
     def _connect(self, again: bool) -> None:
         self.busy = False
-        self._ack_due = True
+        self._ack_by = self._now
         if not self.connected:
             self.connected = True
             self.stats.connects += 1
@@ -355,7 +360,6 @@ class HostSession:
         count, boot, batch = body.u8(), body.v(), body.v()
         if not self._ours(boot):
             return
-        self._ack_due = True
         new = self.journal.is_new(batch)
         self.stats.duplicates += not new
         if new or self.journal.wanted:
@@ -365,21 +369,28 @@ class HostSession:
                 self.journal.add(batch, rows)
             else:
                 self.journal.replay(rows)
+        self._arrived(size if new else _ACK_BYTES)
 
-    def _take_gap(self, data: bytes, _size: int) -> None:
+    def _take_gap(self, data: bytes, size: int) -> None:
         body = Body(data)
         boot, batch, first, last, cause = body.v(), body.v(), body.v(), body.v(), body.u8()
         if self._ours(boot):
-            self._ack_due = True
             if self.journal.is_new(batch):
                 self.journal.add(batch, (first, last, cause))
+            self._arrived(size)
 
     def _take_overwritten(self, data: bytes, _size: int) -> None:
         body = Body(data)
         boot, oldest_no, _first, last = body.v(), body.v(), body.v(), body.v()
         if self._ours(boot):
-            self._ack_due = True
             self.journal.overwritten(oldest_no, last)
+            self._arrived(_ACK_BYTES)
+
+    def _arrived(self, size: int) -> None:
+        """Have the board told of `size` bytes more; at once when something is out of order."""
+        self._ack_bytes += size
+        soon = self._ack_bytes >= _ACK_BYTES or self.journal.waits
+        self._ack_by = min(self._ack_by, self._now + (0 if soon else _ACK_LATE_S))
 
     def _take_latest(self, data: bytes, _size: int) -> None:
         boot, values = events.latest_of(data)
@@ -452,9 +463,10 @@ class HostSession:
 
     def _poll_stream(self, now_s: float) -> None:
         since = now_s - self._ack_at
-        if since >= _ALIVE_S or (self._ack_due and since >= _ACK_S):
+        if since >= _ALIVE_S or (now_s >= self._ack_by and since >= _ACK_S):
             self._ack_at = now_s
-            self._ack_due = False
+            self._ack_by = float("inf")
+            self._ack_bytes = 0
             self._send(protocol.ACK, self.journal.position())
         wanted = self.journal.wanted
         if wanted and now_s - self._read_at >= _READ_S:
