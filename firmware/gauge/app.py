@@ -7,6 +7,7 @@ watchdog. In steady state a round allocates nothing.
 
     from gauge.app import App
     from gauge.hw import Hardware
+from gauge.inputs import Button
 
     App(Hardware()).run()
 
@@ -18,26 +19,20 @@ import gc
 import micropython
 from micropython import const
 
-from gauge import VERSION, config, health, record, reference
+from gauge import VERSION, config, health, record
 from gauge.commands import Commands
 from gauge.drivers import ticks_diff
 from gauge.drivers.ad7746 import AD7746
 from gauge.drivers.sht4x import SHT4x
 from gauge.film import Film
 from gauge.hw import Hardware
+from gauge.inputs import Button
 from gauge.judge import Judge
 from gauge.link import protocol
 from gauge.link.commands import ConfigTransfer
 from gauge.link.session import BoardSession
 from gauge.sensors import Capacitance, Climate, HeadLaser
-from gauge.standardise import (
-    REPORT_AS_FOUND_C0_AF,
-    REPORT_AS_FOUND_D_8NM,
-    REPORT_AS_LEFT_C0_AF,
-    REPORT_AS_LEFT_D_8NM,
-    REPORT_RESULT,
-    Standardiser,
-)
+from gauge.standardise import Standardiser
 from gauge.state import Machine
 
 _CONFIG_FILE = "config"
@@ -47,8 +42,9 @@ _LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered th
 _SLEEP_MS = const(5)  # longest sleep of a round
 _LASERS_MS = const(1)  # the same while a window waits for its lasers
 _HEARTBEAT_US = const(500_000)
-_DEBOUNCE_US = const(20_000)
 _LEAVE_US = const(200_000)  # longest wait for a last reply to leave
+_RING_LEAST = const(8192)
+_HEAP_RESERVE = const(20480)  # for all that is built after the ring
 _SEQ_END = const(0x3FFFFFF0)
 # Fields, states, reasons and flags of the record that every window needs
 _AIR_MC = const(42)
@@ -151,23 +147,20 @@ _NORMAL_AIR_MC = const(23_000)
 _NORMAL_RH_PPM = const(500_000)
 
 
-class Button:
-    """An input that must be active for 20 ms before it counts, once per press."""
+def _room_for_ring(wanted):
+    """Return how many bytes the ring of records may have, `wanted` if there is room for them.
 
-    def __init__(self, level):
-        self._level = level
-        self._since = -1
-
-    def pressed(self, now):
-        """Return True once when the input has become active; `now` in ticks."""
-        if not self._level():
-            self._since = -1
-        elif self._since == -1:
-            self._since = now
-        elif self._since >= 0 and ticks_diff(now, self._since) >= _DEBOUNCE_US:
-            self._since = -2  # counted; waits for the release
-            return True
-        return False
+    Modules that are not frozen but lie in the file system take most of a small board's memory.
+    """
+    while wanted > _RING_LEAST:
+        gc.collect()
+        try:
+            bytearray(wanted + _HEAP_RESERVE)
+            break
+        except MemoryError:
+            wanted -= 4096
+    gc.collect()
+    return wanted
 
 
 class App:
@@ -180,7 +173,7 @@ class App:
         self.rec = record.new()
         self.machine = Machine()
         self.session = BoardSession(
-            board.LINK_RING_BYTES,
+            _room_for_ring(board.LINK_RING_BYTES),
             {"device_id": hardware.unique_id(), "board": board.NAME, "firmware": VERSION},
             hardware.boot_id(),
             Commands(self),
@@ -198,7 +191,7 @@ class App:
         self._config_fault = "the board has no configuration: push a recipe"
         self._standardise_button = Button(hardware.inputs.standardise)
         self._acknowledge_button = Button(hardware.inputs.acknowledge)
-        self._seq = 0
+        self.seq = 0
         self._pending = False  # a window waits for its lasers
         self._finished = False  # one was finished in this round
         self._deadline = 0
@@ -222,14 +215,14 @@ class App:
         self._keep_reference = False
         self._boot_flags = 0
         cause = hardware.reset_cause()
-        self._reset_cause = health.RESET_CAUSES.index(cause)
+        self.reset_cause = health.RESET_CAUSES.index(cause)
         if cause == "watchdog":
             self._boot_flags = _FLAG_WATCHDOG_RESTART
-        self._words = None
+        self.words = None
         self._leaving = 0
         self._leave_at = 0
         self._round_at = hardware.now()
-        self._round_max_us = 0
+        self.round_max_us = 0
         self.lost = 0
         clock = self.session.clock
         clock.update(0)  # time zero is that of the ticks: power-up
@@ -266,7 +259,7 @@ class App:
     def _configure(self, words):
         """Build everything that depends on the configuration, and start the sensors with it."""
         self._pending = False
-        self._words = words
+        self.words = words
         now = self.hw.now()
         if words is None:
             model, rate, sync, latency_a, latency_b = _BARE_LASER, _BARE_RATE, 0, 0, 0
@@ -301,9 +294,7 @@ class App:
         if words is None or blob is None:
             self.session.identify(bytes(4), 0, 0)
         else:
-            self.session.identify(
-                blob[-4:], words[config.RECIPE_ID], words[config.CALIBRATION_ID]
-            )
+            self.session.identify(blob[-4:], words[config.RECIPE_ID], words[config.CALIBRATION_ID])
         gc.collect()
 
     # -- commands
@@ -333,12 +324,12 @@ class App:
     def run(self, windows=None):
         """Run until a command ends the program, or until so many more windows are done."""
         hw = self.hw
-        end = None if windows is None else self._seq + windows
+        end = None if windows is None else self.seq + windows
         for transport in self._transports:
             transport.open()
         hw.watchdog_start(hw.board.WATCHDOG_MS)
         try:
-            while self._leaving == 0 and (end is None or self._seq < end):
+            while self._leaving == 0 and (end is None or self.seq < end):
                 self.round()
             if self._leaving:
                 self._finish()
@@ -370,8 +361,8 @@ class App:
             sleep_ms = _SLEEP_MS
         hw.watchdog_feed()
         spent = ticks_diff(hw.now(), self._round_at)
-        if spent > self._round_max_us:
-            self._round_max_us = spent
+        if spent > self.round_max_us:
+            self.round_max_us = spent
         hw.idle(sleep_ms)
         self._round_at = hw.now()
 
@@ -417,7 +408,7 @@ class App:
         slack = period >> 4  # the converter's clock is off by so much at most
         if dt < period - slack or dt > period + slack:
             # a hole before this conversion: the window is the conversion, not the hole
-            if self._seq and dt > period:
+            if self.seq and dt > period:
                 self._lost = (dt + (period >> 1)) // period - 1
             dt = self._conversion_us
             if dt < period - slack or dt > period + slack:
@@ -441,7 +432,7 @@ class App:
         clock = session.clock
         clock.update(now)
         clock.at(self._t_close)
-        rec[_SEQ] = self._seq
+        rec[_SEQ] = self.seq
         rec[_T_S] = clock.at_s
         rec[_T_US] = clock.at_us
         rec[_LOST] = self._lost
@@ -483,8 +474,8 @@ class App:
         session.append(rec, changed)
         self.lost += self._lost
         self._lost = 0
-        self._seq += 1
-        if self._seq > _SEQ_END:
+        self.seq += 1
+        if self.seq > _SEQ_END:
             self.leave(protocol.RESET)  # a new boot id begins a new count
 
     def _measure(self, rec, conditions):
@@ -586,47 +577,6 @@ class App:
             hw.reset()
         elif self._leaving == protocol.BOOTLOADER:
             hw.bootloader()
-
-    # -- reports
-
-    def report(self, words):
-        """Fill the words of STATUS that are not fields of the record."""
-        words[health.STATUS_WINDOWS] = self._seq
-        words[health.STATUS_LOST] = self.lost
-        standardiser = self.standardiser
-        words[health.STATUS_CONFIGURED] = 0 if standardiser is None else 1
-        if standardiser is None:
-            return
-        words[health.STATUS_HEAD_ID] = self._words[config.HEAD_ID]
-        words[health.STATUS_CALIBRATION_ID] = self._words[config.CALIBRATION_ID]
-        words[health.STATUS_RECIPE_ID] = self._words[config.RECIPE_ID]
-        t_s = standardiser.reference[reference.T_S]
-        words[health.STATUS_STANDARD_S] = -1 if t_s < 0 else self.session.clock.s - t_s
-        report = standardiser.report
-        words[health.STATUS_STANDARD_RESULT] = report[REPORT_RESULT]
-        words[health.STATUS_AS_FOUND_C0_AF] = report[REPORT_AS_FOUND_C0_AF]
-        words[health.STATUS_AS_LEFT_C0_AF] = report[REPORT_AS_LEFT_C0_AF]
-        words[health.STATUS_AS_FOUND_D_8NM] = report[REPORT_AS_FOUND_D_8NM]
-        words[health.STATUS_AS_LEFT_D_8NM] = report[REPORT_AS_LEFT_D_8NM]
-
-    def report_health(self, words):
-        """Fill the words of HEALTH except those of the heap."""
-        session = self.session
-        words[health.HEALTH_UPTIME_S] = session.clock.s
-        words[health.HEALTH_RESET_CAUSE] = self._reset_cause
-        words[health.HEALTH_WINDOWS] = self._seq
-        words[health.HEALTH_IDLE_US] = self.hw.idle_words[0]
-        words[health.HEALTH_LOOP_MAX_US] = self._round_max_us
-        self._round_max_us = 0
-        words[health.HEALTH_LINK_RING_BYTES] = self.hw.board.LINK_RING_BYTES
-        words[health.HEALTH_LINK_RING_USED] = session.ring.used()
-        words[health.HEALTH_LINK_DROPPED] = session.ring.dropped
-        words[health.HEALTH_LINK_RESENT] = session.ring.resent
-        words[health.HEALTH_LINK_BAD_FRAMES] = session.bad_frames
-        words[health.HEALTH_CAPACITANCE_ERRORS] = self.capacitance.errors
-        words[health.HEALTH_CLIMATE_ERRORS] = self.climate.errors
-        words[health.HEALTH_LASER_A_ERRORS] = self.a.errors
-        words[health.HEALTH_LASER_B_ERRORS] = self.b.errors
 
 
 def main():

@@ -2,7 +2,7 @@
 
 import gc
 
-from gauge import health
+from gauge import config, health, reference, standardise
 from gauge import record as r
 from gauge.link import protocol
 
@@ -57,13 +57,48 @@ class Commands:
         app, words, rec = self._app, self._status, self._app.rec
         for to, field in _COPIES:
             words[to] = rec[field]
-        app.report(words)
+        words[health.STATUS_WINDOWS] = app.seq
+        words[health.STATUS_LOST] = app.lost
+        words[health.STATUS_CONFIGURED] = 0 if app.words is None else 1
+        if app.words is not None:
+            self._add_configuration(words)
         reply.words(words, len(words))
         return protocol.OK
 
+    def _add_configuration(self, words):
+        """What is in force: ids, and the reference as the last standardisation left it."""
+        app = self._app
+        words[health.STATUS_HEAD_ID] = app.words[config.HEAD_ID]
+        words[health.STATUS_CALIBRATION_ID] = app.words[config.CALIBRATION_ID]
+        words[health.STATUS_RECIPE_ID] = app.words[config.RECIPE_ID]
+        standardiser = app.standardiser
+        t_s = standardiser.reference[reference.T_S]
+        words[health.STATUS_STANDARD_S] = -1 if t_s < 0 else app.session.clock.s - t_s
+        report = standardiser.report
+        words[health.STATUS_STANDARD_RESULT] = report[standardise.REPORT_RESULT]
+        words[health.STATUS_AS_FOUND_C0_AF] = report[standardise.REPORT_AS_FOUND_C0_AF]
+        words[health.STATUS_AS_LEFT_C0_AF] = report[standardise.REPORT_AS_LEFT_C0_AF]
+        words[health.STATUS_AS_FOUND_D_8NM] = report[standardise.REPORT_AS_FOUND_D_8NM]
+        words[health.STATUS_AS_LEFT_D_8NM] = report[standardise.REPORT_AS_LEFT_D_8NM]
+
     def _send_health(self, op, request, reply):
-        words = self._health
-        self._app.report_health(words)
+        app, words = self._app, self._health
+        session = app.session
+        words[health.HEALTH_UPTIME_S] = session.clock.s
+        words[health.HEALTH_RESET_CAUSE] = app.reset_cause
+        words[health.HEALTH_WINDOWS] = app.seq
+        words[health.HEALTH_IDLE_US] = app.hw.idle_words[0]
+        words[health.HEALTH_LOOP_MAX_US] = app.round_max_us
+        app.round_max_us = 0
+        words[health.HEALTH_LINK_RING_BYTES] = session.ring_bytes
+        words[health.HEALTH_LINK_RING_USED] = session.ring.used()
+        words[health.HEALTH_LINK_DROPPED] = session.ring.dropped
+        words[health.HEALTH_LINK_RESENT] = session.ring.resent
+        words[health.HEALTH_LINK_BAD_FRAMES] = session.bad_frames
+        words[health.HEALTH_CAPACITANCE_ERRORS] = app.capacitance.errors
+        words[health.HEALTH_CLIMATE_ERRORS] = app.climate.errors
+        words[health.HEALTH_LASER_A_ERRORS] = app.a.errors
+        words[health.HEALTH_LASER_B_ERRORS] = app.b.errors
         words[health.HEALTH_HEAP_ALLOC] = gc.mem_alloc()
         words[health.HEALTH_HEAP_FREE] = gc.mem_free()
         reply.words(words, len(words))

@@ -1,7 +1,6 @@
-"""The board's side of the link: frames, codec, ring and session, on the 32-bit runtime.
+"""The board's side of the link: the ring, and the session on the desk and on the 32-bit runtime.
 
-Frames and codec give the same bytes on the board's words as on the desk; the session runs on the
-32-bit runtime with its heap locked, against the real host session.
+On the 32-bit runtime the session runs with its heap locked, against the real host session.
 """
 
 from __future__ import annotations
@@ -12,299 +11,13 @@ from binascii import crc32
 
 import plausible
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from link_pair import ID, Pair, Wire, rows_of
 
 from gauge import record
-from gauge.link import codec, commands, frame, protocol
+from gauge.link import commands, protocol
 from gauge.link.ring import Ring
-from gauge.link.session import BoardSession
 from porogauge.link import events, wire
 from porogauge.link.session import HostSession
-
-N = record.N_FIELDS
-
-ON_BOARD = """
-from array import array
-from gauge import record
-from gauge.link import codec, frame
-from gauge.link.clock import BoardClock
-
-packer = codec.Packer()
-
-def framed(data, at, size):
-    buf = bytearray(len(data) + 4)
-    buf[:len(data)] = data
-    ring = bytearray(size)
-    n = frame.seal(buf, len(data))
-    end = frame.cobs(buf, n, ring, at, size)
-    out = bytearray(((end - at) % size) or size)
-    frame.move(ring, at, size, out, len(out))
-    return bytes(out)
-
-def received(data, cuts, size):
-    "Frames found in data that comes in pieces, and how many were broken."
-    state = frame.receiver()
-    out = bytearray(size)
-    found, broken, start = [], 0, 0
-    for cut in cuts:
-        at = start
-        while at < cut:
-            at = frame.feed(data, at, cut, out, state)
-            n = frame.result(state)
-            if n > 0 and frame.intact(out, n):
-                found.append(bytes(out[:n - 4]))
-            elif n:
-                broken += 1
-        start = cut
-    return tuple(found), broken
-
-def packed(words):
-    out = bytearray(len(words) * 6 + 16)
-    packer.begin()
-    at = 0
-    for k in range(0, len(words), record.N_FIELDS):
-        at = packer.add(words[k:k + record.N_FIELDS], out, at)
-    return bytes(out[:at])
-
-def unpacked(data, count):
-    flat = array("i")
-    for row in codec.unpack(data, 0, len(data), count):
-        flat.extend(array("i", row))
-    return flat
-
-def numbers(value, word):
-    out = bytearray(16)
-    at = codec.put_v(out, 0, value)
-    end = codec.put_i(out, at, word)
-    cursor = array("i", (0, end))
-    back = codec.get_v(out, cursor)
-    return bytes(out[:end]), back, cursor[0], codec.get_i(out, at)
-
-def varint_of(data):
-    cursor = array("i", (0, len(data)))
-    return codec.get_v(data, cursor), cursor[0]
-
-def clocked(steps):
-    clock = BoardClock()
-    out = array("i")
-    for ticks in steps:
-        clock.update(ticks)
-        clock.at((ticks - 5000) & 0x3fffffff)
-        out.extend(array("i", (clock.s, clock.us, clock.at_s, clock.at_us)))
-    return out
-"""
-
-
-@pytest.fixture(scope="module")
-def board(unix32):
-    with unix32.load(ON_BOARD) as program:
-        yield program
-
-
-@pytest.fixture(scope="module")
-def desk():
-    """The same functions on the desk's Python."""
-    names: dict = {}
-    exec(ON_BOARD, names)
-    return names
-
-
-# -- frames --------------------------------------------------------------------------------------
-
-bodies = st.lists(st.sampled_from([0, 1, 2, 3, 254, 255]) | st.integers(0, 255), max_size=40).map(
-    bytes
-) | st.tuples(st.integers(240, 520), st.sampled_from([0, 7, 255])).map(
-    lambda pair: bytes([pair[1]]) * pair[0]
-)
-kinds = st.sampled_from([protocol.HELLO, protocol.DATA])
-
-
-def seed_of(kind: int) -> int:
-    return protocol.LAYOUT_SEED if kind & protocol.OF_LAYOUT else protocol.PROTOCOL_SEED
-
-
-@given(kind=kinds, body=bodies, spare=st.integers(0, 50), at=st.integers(0, 10_000))
-@settings(max_examples=150)
-def test_frame_is_the_same_everywhere(board, desk, kind, body, spare, at):
-    data = bytes([kind]) + body
-    size = frame.longest(len(data) + 4) + 1 + spare
-    made = board.call("framed", data, at % size, size)
-    assert made == desk["framed"](data, at % size, size)
-    whole = data + crc32(data, seed_of(kind)).to_bytes(4, "little")
-    assert made == wire.cobs(whole)
-    assert len(made) <= frame.longest(len(whole))
-    assert made.index(0) == len(made) - 1
-    assert wire.decode(made[:-1]) == data
-
-
-@given(
-    parts=st.lists(st.tuples(kinds, bodies, st.integers(0, 3)), min_size=1, max_size=4),
-    noise=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=4),
-    cuts=st.lists(st.integers(0, 4000), max_size=5),
-)
-@settings(max_examples=100)
-def test_receiver_finds_frames_after_any_damage(board, desk, parts, noise, cuts):
-    sent, stream = [], bytearray()
-    for kind, body, zeros in parts:
-        data = bytes([kind]) + body
-        sent.append(data)
-        crc = crc32(data, seed_of(kind)).to_bytes(4, "little")
-        stream += bytes(zeros) + wire.cobs(data + crc)
-    clean = bytes(stream)
-    for at, byte in noise:
-        stream[at % len(stream)] = byte
-    intact = not noise
-    whole = wire.cobs(
-        b"\x48last" + crc32(b"\x48last", protocol.PROTOCOL_SEED).to_bytes(4, "little")
-    )
-    stream += b"\0" + whole  # whatever was before, this one must arrive
-    ends = sorted({cut % len(stream) for cut in cuts} | {len(stream)})
-    found, broken = board.call("received", bytes(stream), tuple(ends), 600)
-    assert (found, broken) == desk["received"](bytes(stream), ends, 600)
-    assert found[-1] == b"\x48last"
-    assert set(found) <= {*sent, b"\x48last"}
-    if intact:
-        assert list(found[:-1]) == sent and broken == 0 and clean
-
-
-def test_receiver_drops_what_is_too_long(board):
-    long = bytes([protocol.HELLO]) + bytes(range(1, 100))
-    crc = crc32(long, protocol.PROTOCOL_SEED).to_bytes(4, "little")
-    stream = wire.cobs(long + crc) * 2
-    assert board.call("received", stream, (len(stream),), 50) == ((), 2)
-
-
-def test_frames_of_another_layout_are_refused(board, desk):
-    data = bytes([protocol.DATA]) + b"body"
-    foreign = crc32(b"\1\2\3\4", protocol.PROTOCOL_SEED)
-    stream = wire.cobs(data + crc32(data, foreign).to_bytes(4, "little"))
-    assert board.call("received", stream, (len(stream),), 100) == ((), 1)
-    assert wire.decode(stream[:-1]) is None
-
-
-def test_host_frames_have_no_control_characters():
-    rnd = random.Random(3)
-    for n in [0, 1, 5, 20, 60, 120, 234]:
-        for _ in range(20):
-            body = rnd.randbytes(n)
-            coded = wire.encode(protocol.ACK, body)
-            assert 3 not in coded
-            if n <= 60:
-                assert not set(coded) & {1, 2, 3, 4, 5}
-            plain = wire.decode(coded[:-1])
-            buf = bytearray(plain)
-            frame.unsalt(buf, len(buf))
-            assert buf[2:] == body
-    with pytest.raises(ValueError, match="too long"):
-        wire.encode(protocol.ACK, bytes(235))
-
-
-# -- codec ---------------------------------------------------------------------------------------
-
-words = st.one_of(
-    st.integers(-3, 3),
-    st.integers(-(2**31), 2**31 - 1),
-    st.sampled_from([-(2**31), 2**31 - 1, 2**30 - 1, -(2**30)]),
-)
-
-
-@given(data=st.data(), count=st.integers(1, 6), seed=st.integers(0, 1000))
-@settings(max_examples=60)
-def test_any_words_come_back(board, desk, data, count, seed):
-    rows = [list(row) for row in plausible.rows(count, seed % 3)]
-    for row, column, word in data.draw(
-        st.lists(
-            st.tuples(st.integers(0, count - 1), st.integers(0, N - 1), words), max_size=3 * N
-        )
-    ):
-        rows[row][column] = word
-    flat = array("i", [word for row in rows for word in row])
-    made = board.call("packed", flat)
-    assert made == desk["packed"](flat)
-    assert len(made) <= count * codec.LONGEST_RECORD
-    assert codec.unpack(made, 0, len(made), count) == [tuple(row) for row in rows]
-    assert board.call("unpacked", made, count) == flat.tolist()
-
-
-def test_longest_record_is_as_long_as_said(board):
-    one = [2**31 - 1 if k % 2 else -(2**31) for k in range(N)]
-    other = [-word - 1 for word in one]
-    made = board.call("packed", array("i", one + other))
-    assert len(made) <= 2 * codec.LONGEST_RECORD
-    assert codec.unpack(made, 0, len(made), 2) == [tuple(one), tuple(other)]
-
-
-@given(
-    cut=st.integers(0, 400), noise=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)))
-)
-@settings(max_examples=100)
-def test_broken_batches_raise_and_read_no_further(desk, cut, noise):
-    made = bytearray(desk["packed"](array("i", [w for row in plausible.rows(3) for w in row])))
-    for at, byte in noise:
-        made[at % len(made)] = byte
-    made = made[: cut % (len(made) + 1)]
-    try:
-        assert len(codec.unpack(made, 0, len(made), 3)) == 3
-    except ValueError:
-        pass
-
-
-@given(value=st.integers(0, 2**30 - 1), word=words)
-def test_numbers_come_back(board, desk, value, word):
-    made = board.call("numbers", value, word)
-    assert made == desk["numbers"](value, word)
-    coded, back, used, back_word = made
-    assert (back, back_word) == (value, word)
-    assert coded[:used] == wire.varint(value)
-    assert coded[used:] == wire.words(word)
-
-
-@given(data=st.binary(max_size=7))
-def test_varints_that_are_cut_or_too_large_are_refused(board, desk, data):
-    value, at = board.call("varint_of", data)
-    assert (value, at) == desk["varint_of"](data)
-    if value < 0:
-        assert at == len(data) + 1
-    else:
-        assert value < 2**30 and at <= len(data)
-
-
-def wire_bytes_per_record(rows: list, batch: int = protocol.BATCH_RECORDS) -> float:
-    """Bytes on the wire per record, frames included."""
-    packer, total = codec.Packer(), 0
-    buf, out = bytearray(4096), bytearray(4200)
-    for k in range(0, len(rows), batch):
-        buf[0] = protocol.DATA
-        packer.begin()
-        at = 8
-        for row in rows[k : k + batch]:
-            at = packer.add(array("i", row), buf, at)
-        total += frame.cobs(buf, frame.seal(buf, at), out, 0, len(out))
-    return total / len(rows)
-
-
-@pytest.mark.parametrize("flutter_um", [0, 20, 100])
-def test_twenty_seconds_fit_the_ring_of_the_board(flutter_um):
-    each = wire_bytes_per_record(plausible.rows(400, 1, flutter_um))
-    print(f"{flutter_um} um of flutter: {each:.1f} bytes per record on the wire")
-    assert 20 * 1e6 / 11_000 * each < 96 * 1024
-
-
-# -- clock ---------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(0, 2**29 - 1), min_size=1, max_size=20), st.integers(0, 2**30 - 1))
-def test_clock_goes_on_when_ticks_wrap(board, steps, start):
-    ticks, times = start, [0]
-    for step in steps:
-        times.append(times[-1] + step)
-    found = board.call("clocked", [(start + t) % 2**30 for t in times])
-    expected = []
-    for t in times:
-        expected += [t // 10**6, t % 10**6, (t - 5000) // 10**6, (t - 5000) % 10**6]
-    assert found == expected and ticks == start
-
 
 # -- ring ----------------------------------------------------------------------------------------
 
@@ -408,30 +121,7 @@ def test_a_host_that_comes_back_is_served_from_where_it_was():
     assert ring.acknowledge(99, b"", 0, 0, 27) is False
 
 
-# -- session -------------------------------------------------------------------------------------
-
-ID = b"\x01\x02\x03\x04\x05\x06\x07\x08"
-WHO = {"device_id": ID, "board": "TEST", "firmware": "0.0.1"}
-
-
-class Pipe:
-    """A transport: `room` bytes are accepted until the test gives more."""
-
-    def __init__(self, room: int = 1 << 30) -> None:
-        self.rx, self.tx, self.room, self.writes = bytearray(), bytearray(), room, 0
-
-    def write(self, buf, n):
-        self.writes += 1
-        n = min(n, self.room)
-        self.tx += bytes(buf[:n])
-        self.room -= n
-        return n
-
-    def readinto(self, buf):
-        n = min(len(buf), len(self.rx))
-        buf[:n] = self.rx[:n]
-        del self.rx[:n]
-        return n
+# -- session ---
 
 
 def handler(op, request, reply):
@@ -447,34 +137,13 @@ def handler(op, request, reply):
 handler.calls = 0
 
 
-class Pair:
-    """Board and host over a perfect wire in virtual time."""
-
-    def __init__(self, pipe: Pipe | None = None, config=None, **options) -> None:
-        self.pipe = pipe or Pipe()
-        self.board = BoardSession(16384, WHO, 7, handler, config)
-        self.host = HostSession(lambda device, boot: 0, first_id=100, **options)
-        self.now, self.events = 0.0, []
-
-    def run(self, seconds: float, step: float = 0.005) -> list:
-        found = []
-        for _ in range(round(seconds / step)):
-            self.now += step
-            self.board.poll(round(self.now * 1e6) % 2**30, self.pipe)
-            found += self.host.receive(bytes(self.pipe.tx), self.now)
-            self.pipe.tx.clear()
-            self.host.commit(self.host.boot, self.host.next_seq)
-            self.pipe.rx += self.host.poll(self.now)
-        self.events += found
-        return found
-
-
-def rows_of(found: list) -> list:
-    return [row for event in found if isinstance(event, events.Records) for row in event.rows]
+def paired(**options) -> Pair:
+    """A pair whose board knows a few commands."""
+    return Pair(handler=handler, **options)
 
 
 def test_hello_says_who_and_where():
-    pair = Pair()
+    pair = paired()
     pair.board.identify(b"\1\2\3\4", 11, 12)
     for row in plausible.rows(20):
         pair.board.append(array("i", row))
@@ -492,24 +161,24 @@ def test_hello_says_who_and_where():
 
 
 def test_a_host_of_another_layout_hears_who_is_there_and_gets_no_numbers():
-    pair = Pair()
+    pair = paired()
     pair.board.append(array("i", plausible.rows(1)[0]))
     body = bytes([protocol.WANTS_STREAM]) + bytes(4) + wire.varint(7) + wire.varint(0)
-    pair.pipe.rx += wire.encode(protocol.CONNECT, body)
+    pair.wire.to_board += wire.encode(protocol.CONNECT, body)
     for ticks in (1000, 500_000, 1_600_000):
-        pair.board.poll(ticks, pair.pipe)
-    frames = [wire.decode(part) for part in bytes(pair.pipe.tx).split(b"\0") if part]
+        pair.poll(ticks)
+    frames = [wire.decode(part) for part in bytes(pair.wire.to_host).split(b"\0") if part]
     assert [data[0] for data in frames] == [protocol.HELLO]
     assert events.hello_of(frames[0]).layout == record.LAYOUT_HASH
 
 
 def test_a_board_of_another_layout_is_refused_but_led_to_its_repl():
     host = HostSession(first_id=1)
-    board = Pair().board
-    pipe = Pipe()
-    pipe.rx += host.poll(0.0)
-    board.poll(0, pipe)
-    hello = bytearray(wire.decode(bytes(pipe.tx)[:-1]))
+    board = paired().board
+    link = Wire(0)
+    link.send(host.poll(0.0))
+    board.poll(0, link)
+    hello = bytearray(wire.decode(link.receive()[:-1]))
     hello[2] ^= 1  # its layout hash
     foreign = wire.cobs(hello + crc32(hello, protocol.PROTOCOL_SEED).to_bytes(4, "little"))
     found = host.receive(foreign, 0.1)
@@ -523,34 +192,34 @@ def test_a_board_of_another_layout_is_refused_but_led_to_its_repl():
 @pytest.mark.parametrize("length", [1, 63, 64, 65])
 def test_frames_are_continued_after_short_writes(length):
     """A transport that takes a packet's worth at a time, or a single byte."""
-    pair = Pair()
+    pair = paired()
     made = plausible.rows(40)
     found = []
     for k in range(6000):
         if k < 40:
             pair.board.append(array("i", made[k]))
-        pair.pipe.room = length
+        pair.wire.room = length
         found += pair.run(0.001, 0.001)
     assert rows_of(found) == made
     assert pair.host.stats.bad_frames == 0
 
 
 def test_a_host_that_does_not_read_is_left_alone_more_and_more():
-    pair = Pair()
+    pair = paired()
     pair.run(0.2)
-    pair.pipe.room, pair.pipe.writes = 0, 0
+    pair.wire.room, pair.wire.writes = 0, 0
     made = plausible.rows(200)
     for row in made:
         pair.board.append(array("i", row))
         pair.run(0.011, 0.0011)
-    assert pair.pipe.writes < 60  # 2000 rounds
-    pair.pipe.room = 1 << 30
+    assert pair.wire.writes < 60  # 2000 rounds
+    pair.wire.room = 1 << 30
     pair.run(4)
     assert rows_of(pair.events) == made
 
 
 def test_flags_are_told_at_once_and_not_too_often():
-    pair = Pair()
+    pair = paired()
     pair.run(0.2)
     rows = [list(row) for row in plausible.rows(300)]
     for row in rows[150:]:
@@ -573,7 +242,7 @@ def test_flags_are_told_at_once_and_not_too_often():
 
 
 def test_flickering_flags_do_not_make_batches_of_one():
-    pair = Pair()
+    pair = paired()
     pair.run(0.2)
     for k, row in enumerate(plausible.rows(160)):
         words = array("i", row)
@@ -584,19 +253,19 @@ def test_flickering_flags_do_not_make_batches_of_one():
 
 
 def test_a_request_is_done_once_however_often_it_comes():
-    pair = Pair()
+    pair = paired()
     pair.run(0.3)
     handler.calls = 0
     request = pair.host.request(protocol.ACKNOWLEDGE, wire.words(1000))
     out = pair.host.poll(pair.now)
-    pair.pipe.rx += out + out + out
+    pair.wire.to_board += out + out + out
     pair.run(0.1)
     assert request.done and request.status == protocol.OK
     assert wire.split_words(request.reply) == [1001] and handler.calls == 1
 
 
 def test_refusals_say_why():
-    pair = Pair()
+    pair = paired()
     pair.run(0.3)
     unknown, failed, bad = (
         pair.host.request(op) for op in (77 - 30, protocol.HOLD, protocol.ACKNOWLEDGE)
@@ -619,7 +288,7 @@ def test_configuration_goes_there_and_back():
         return None
 
     config = commands.ConfigTransfer(700, lambda: state["blob"], commit)
-    pair = Pair(config=config)
+    pair = paired(config=config)
     pair.run(0.3)
     blob = random.Random(5).randbytes(650)
 
@@ -649,7 +318,7 @@ def test_configuration_goes_there_and_back():
 
 
 def test_gaps_are_told_in_their_place():
-    pair = Pair()
+    pair = paired()
     made = plausible.rows(30)
     for row in made[:10]:
         pair.board.append(array("i", row))
@@ -665,28 +334,28 @@ def test_gaps_are_told_in_their_place():
 
 
 def test_the_stream_stays_where_its_host_lives():
-    pair = Pair()
+    pair = paired()
     pair.run(0.3)
-    other = Pair(pipe=Pipe())
+    other = paired()
     other.board, other.now = pair.board, pair.now
     assert any(isinstance(event, events.Busy) for event in other.run(0.5))
     assert not other.host.connected
     status = other.host.request(protocol.ACKNOWLEDGE, wire.words(5))
     other.run(0.2)
     assert status.done  # answered where it was asked
-    eager = Pair(pipe=Pipe(), take_over=True)
+    eager = paired(take_over=True)
     eager.board, eager.now = pair.board, other.now
     eager.run(0.5)
     assert eager.host.connected
-    late = Pair(pipe=Pipe())
+    late = paired()
     late.board, late.now = pair.board, eager.now + 3.5  # nobody was heard for 3 s
-    late.board.poll(round(late.now * 1e6) % 2**30, eager.pipe)
+    late.board.poll(round(late.now * 1e6) % 2**30, eager.wire)
     late.run(0.5)
     assert late.host.connected
 
 
 def test_records_can_be_read_again():
-    pair = Pair()
+    pair = paired()
     made = plausible.rows(60)
     for row in made:
         pair.board.append(array("i", row))

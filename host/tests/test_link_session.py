@@ -6,7 +6,6 @@ are the same in every run; a failing one is printed with what reproduces it.
 
 from __future__ import annotations
 
-import random
 from array import array
 
 import plausible
@@ -14,17 +13,17 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from link_pair import WHO, Wire
 
 from gauge import record
 from gauge.link import protocol
 from gauge.link.session import BoardSession
 from porogauge.link import events, wire
-from porogauge.link.clock import ClockRelation
 from porogauge.link.session import HostSession
 
-ID = bytes(range(8))
 WINDOW_S = 0.011
 POOL = plausible.rows(500)
+MARK = record.FIELD_NAMES.index("c0_af")  # a word that tells the boots apart
 
 
 def made_row(seq: int, boot: int) -> tuple[int, ...]:
@@ -33,56 +32,6 @@ def made_row(seq: int, boot: int) -> tuple[int, ...]:
     row[record.SEQ] = seq
     row[MARK] = boot
     return tuple(row)
-
-
-MARK = record.FIELD_NAMES.index("c0_af")  # a word that tells the boots apart
-
-
-class Wire:
-    """Bytes both ways, with damage: outage, flipped bytes, pieces lost or repeated, slowness."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.error_rate = 0.0
-        self.cut = False
-        self.room = 1 << 30  # bytes that the board's side takes until it is given more
-        self.to_board = bytearray()
-        self.to_host = bytearray()
-        self.count = 0
-
-    # the board's transport
-    def write(self, buf, n):
-        n = min(n, self.room)
-        self.room -= n
-        self.count += n
-        if not self.cut:
-            self.to_host += self._damaged(bytes(buf[:n]))
-        return n
-
-    def readinto(self, buf):
-        n = min(len(buf), len(self.to_board))
-        buf[:n] = self.to_board[:n]
-        del self.to_board[:n]
-        return n
-
-    # the host's side
-    def send(self, data: bytes) -> None:
-        if not self.cut:
-            self.to_board += self._damaged(data)
-
-    def receive(self, limit: int = 1 << 30) -> bytes:
-        data = bytes(self.to_host[:limit])
-        del self.to_host[:limit]
-        return data
-
-    def _damaged(self, data: bytes) -> bytes:
-        if not self.error_rate:
-            return data
-        out = bytearray(data)
-        for k in range(len(out)):
-            if self.random.random() < self.error_rate:
-                out[k] = self.random.randrange(256)
-        return bytes(out)
 
 
 class LinkMachine(RuleBasedStateMachine):
@@ -108,8 +57,7 @@ class LinkMachine(RuleBasedStateMachine):
 
     def new_board(self):
         self.made[self.boot] = {}
-        who = {"device_id": ID, "board": "TEST", "firmware": "1"}
-        self.board = BoardSession(self.ring, who, self.boot, self.handle)
+        self.board = BoardSession(self.ring, WHO, self.boot, self.handle)
         self.board_zero = self.now
 
     def new_host(self):
@@ -300,9 +248,7 @@ def test_outage_and_byte_errors_lose_nothing(bytes_per_s):
     """Every record is stored once, byte-identical and in order; figures are printed."""
     link = Wire(20)
     link.error_rate = 1e-3
-    board = BoardSession(
-        96 * 1024, {"device_id": ID, "board": "TEST", "firmware": "1"}, 4, lambda *_: 0
-    )
+    board = BoardSession(96 * 1024, WHO, 4, lambda *_: 0)
     host = HostSession(lambda device, boot: 0, first_id=1)
     made, told, caught_up, gaps, latest = [], [], None, 0, []
     raised: dict[int, float] = {}
@@ -355,9 +301,7 @@ def test_outage_and_byte_errors_lose_nothing(bytes_per_s):
 
 def test_flags_reach_the_host_in_30_ms_while_a_backlog_is_replayed():
     link = Wire(3)
-    board = BoardSession(
-        96 * 1024, {"device_id": ID, "board": "TEST", "firmware": "1"}, 4, lambda *_: 0
-    )
+    board = BoardSession(96 * 1024, WHO, 4, lambda *_: 0)
     host = HostSession(lambda device, boot: 0, first_id=1)
     for seq in range(1500):
         board.append(array("i", made_row(seq, 4)))
@@ -390,173 +334,3 @@ def test_flags_reach_the_host_in_30_ms_while_a_backlog_is_replayed():
         link.send(host.poll(now))
     print(f"worst of {replaying} changes of flags during replay: {1000 * worst:.0f} ms")
     assert replaying >= 5 and worst <= 0.030
-
-
-# -- the host's session alone --------------------------------------------------------------------
-
-
-class Fixed:
-    """A board and a host on a perfect wire."""
-
-    def __init__(self, boot=9, known=None, **options):
-        self.link = Wire(0)
-        self.restart(boot)
-        self.host = HostSession(known or (lambda device, b: 0), first_id=1, **options)
-        self.now = 0.0
-
-    def restart(self, boot):
-        who = {"device_id": ID, "board": "TEST", "firmware": "1"}
-        self.board = BoardSession(8192, who, boot, lambda *_: 0)
-
-    def append(self, n):
-        rows = [made_row(self.board.next_seq + k, self.board.boot_id) for k in range(n)]
-        for row in rows:
-            self.board.append(array("i", row))
-        return rows
-
-    def run(self, seconds):
-        found = []
-        for _ in range(round(seconds / 0.01)):
-            self.now += 0.01
-            self.board.poll(round(self.now * 1e6) % 2**30, self.link)
-            found += self.host.receive(self.link.receive(), self.now)
-            self.link.send(self.host.poll(self.now))
-        return found
-
-
-def test_text_of_the_board_becomes_lines():
-    pair = Fixed()
-    pair.run(0.3)
-    text = b'Traceback (most recent call last):\r\n  File "main.py", line 3\r\nOSError: 5\r\n'
-    pair.link.to_host[:0] = text
-    pair.append(8)
-    found = pair.run(0.3)
-    lines = [event.line for event in found if isinstance(event, events.Console)]
-    assert lines == text.decode().split("\r\n")[:-1]
-    assert pair.host.next_seq == 8  # the frame that followed at once was not lost
-    host = HostSession(first_id=1)
-    banner = b"MicroPython v1.25.0 on 2025-04-15; Raspberry Pi Pico\r\n>>> "
-    found = host.receive(banner, 0.1)
-    assert [event.line for event in found] == [banner.decode().split("\r\n")[0]]
-
-
-def test_noise_is_no_text():
-    host = HostSession(first_id=1)
-    assert host.receive(random.Random(4).randbytes(30_000), 0.1) == []
-
-
-def test_silence_is_told_and_the_stream_resumes():
-    pair = Fixed()
-    rows = pair.append(20)
-    pair.run(0.5)
-    pair.link.cut = True
-    rows += pair.append(10)
-    found = pair.run(3)
-    assert [type(e) for e in found if not isinstance(e, events.Records)] == [events.Silent]
-    pair.link.cut = False
-    found = pair.run(0.6)
-    assert events.Connected in [type(event) for event in found]
-    assert [r for e in found if isinstance(e, events.Records) for r in e.rows] == rows[20:]
-    assert next(e for e in found if isinstance(e, events.Connected)).resumed
-
-
-def test_a_restart_of_the_board_ends_the_boot():
-    pair = Fixed(boot=9)
-    pair.append(40)
-    pair.run(1.2)
-    pair.link.cut = True
-    pair.append(5)
-    pair.run(0.05)
-    pair.link.cut = False
-    pair.link.to_host.clear()
-    pair.host.journal.newest_seq = 44  # as a LATEST frame had said
-    pair.restart(10)
-    pair.append(3)
-    found = pair.run(2.5)
-    kinds = [e for e in found if isinstance(e, (events.Gap, events.Restarted, events.Records))]
-    assert isinstance(kinds[0], events.Gap) and kinds[0].cause == "board_restart"
-    assert (kinds[0].boot, kinds[0].first, kinds[0].last) == (9, 40, 44)
-    assert kinds[1] == events.Restarted(ID.hex(), 9, 45, 10)
-    assert [row[0] for row in kinds[2].rows] == [0, 1, 2] and kinds[2].boot == 10
-
-
-def test_another_gauge_on_the_same_port_is_not_taken_for_the_first():
-    pair = Fixed(boot=9)
-    pair.append(40)
-    pair.run(0.5)
-    who = {"device_id": ID[::-1], "board": "TEST", "firmware": "1"}
-    pair.board = BoardSession(8192, who, 9, lambda *_: 0)  # the same boot number
-    rows = pair.append(60)
-    pair.host.link_down()
-    found = [e for e in pair.run(1) if isinstance(e, (events.Records, events.Gap))]
-    assert [row for event in found for row in event.rows] == rows
-    assert {event.device for event in found} == {ID[::-1].hex()}
-
-
-def test_a_boot_counter_that_began_again_is_refused():
-    pair = Fixed(boot=1, known=lambda device, boot: 5000)
-    pair.append(3)
-    found = pair.run(1)
-    assert [type(event) for event in found] == [events.Mismatch]
-    assert "5000 of it are stored" in found[0].text
-
-
-def test_holes_in_the_store_are_read_again():
-    asked = []
-
-    def known(device, boot):
-        asked.append((device, boot))
-        return [(0, 9), (14, 29)]
-
-    pair = Fixed(known=known)
-    rows = pair.append(40)
-    found = [e for e in pair.run(2) if isinstance(e, events.Records)]
-    assert asked[0] == (ID.hex(), 9)
-    replayed = [row for event in found if event.replay for row in event.rows]
-    assert replayed == rows[10:14]
-    assert [row for event in found if not event.replay for row in event.rows] == rows[30:]
-
-
-def test_commit_goes_no_further_than_what_was_told():
-    pair = Fixed()
-    pair.append(5)
-    pair.run(0.5)
-    with pytest.raises(ValueError, match="only 5 were told"):
-        pair.host.commit(9, 6)
-    pair.host.commit(8, 100)  # another boot: nothing to say to this board
-
-
-def test_requests_are_repeated_and_expire():
-    pair = Fixed()
-    pair.run(0.3)
-    pair.link.cut = True
-    request = pair.host.request(protocol.STATUS, timeout_s=0.1, tries=3)
-    pair.run(0.5)
-    assert request.expired and request.sent == 3 and request.text == "no answer to status"
-
-
-def test_without_stream_only_answers_come():
-    pair = Fixed(stream=False)
-    pair.append(40)
-    found = pair.run(1)
-    assert [type(event) for event in found] == [events.Connected]
-    request = pair.host.request(protocol.STATUS)
-    pair.run(0.2)
-    assert request.done
-
-
-@pytest.mark.parametrize("ppm", [-80, 0, 35])
-def test_clock_relation_finds_offset_and_rate(ppm):
-    rnd = random.Random(6)
-    clock = ClockRelation()
-    rate = 1 + ppm / 1e6
-    for k in range(120):
-        board_s = 100 + k
-        there, back = rnd.uniform(0.0005, 0.011), rnd.uniform(0.0005, 0.002)
-        host_s = 5000 + rate * board_s
-        clock.add(host_s - there, host_s + back, board_s)
-    relation = clock.relation
-    assert abs(relation.rate - rate) < 20e-6
-    for board_s in (100.0, 220.0, 400.0):
-        error = abs(relation.host_s(board_s) - (5000 + rate * board_s))
-        assert error < 3 * relation.u_s(board_s) < 0.03

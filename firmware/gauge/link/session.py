@@ -76,7 +76,7 @@ class BoardSession:
         self.bad_frames = 0
         self._handler = handler
         self._config = config
-        self._ring_bytes = ring_bytes
+        self.ring_bytes = ring_bytes
         self._device_id = bytes(hello["device_id"])
         self._names = bytearray()
         for name in (hello["board"].encode(), hello["firmware"].encode()):
@@ -488,7 +488,7 @@ class BoardSession:
         at = codec.put_v(message, at, self._resume)
         at = codec.put_v(message, at, self._oldest())
         at = codec.put_v(message, at, self.next_seq)
-        at = codec.put_v(message, at, self._ring_bytes)
+        at = codec.put_v(message, at, self.ring_bytes)
         at = codec.put_v(message, at, self.clock.s)
         at = codec.put_v(message, at, self.clock.us)
         at = _put_bytes(message, at, self._config_crc)
