@@ -211,7 +211,9 @@ class App:
         self._beat = False
         self._beaten = hardware.now()
         self._warm_up_s = 0
-        self._film_before = False
+        self._covered = False  # film covers the electrodes
+        self._edge_mm = 0  # position of the web at which there was no film yet
+        self._electrode_mm = 0
         self._keep_reference = False
         self._boot_flags = 0
         cause = hardware.reset_cause()
@@ -281,11 +283,14 @@ class App:
             self._rh_ppm = _NORMAL_RH_PPM
             self._warm_up_s = words[config.WARM_UP_S]
             self._counts_per_m = words[config.COUNTS_PER_M]
+            self._electrode_mm = words[config.ELECTRODE_MM]
             self._config_fault = ""
         self._late_us = max(latency_a, latency_b) + 2 * (1_000_000 // rate) + _LATE_US
         lasers = self.hw.lasers
         self.a = HeadLaser(lasers[0], "A", model, rate, latency_a, sync, self.hw.board.LASER_BAUD)
-        self.b = HeadLaser(lasers[1], "B", model, rate, latency_b, sync, self.hw.board.LASER_BAUD)
+        self.b = HeadLaser(
+            lasers[1], "B", model, rate, latency_b, sync, self.hw.board.LASER_BAUD, self.a
+        )
         self.a.start(now)
         self.b.start(now)
         self.capacitance.start(capf, capdac)
@@ -485,8 +490,13 @@ class App:
         renewed = standardiser.update(rec, machine.state == _STATE_OFF_SHEET)
         found = conditions | rec[_FLAGS]
         film_present = rec[_REASON] != _REASON_NO_FILM
-        edge = film_present and not self._film_before and not found & _FLAG_CAPACITANCE_FAULT
-        self._film_before = film_present
+        edge = False
+        if not film_present:
+            self._covered = False
+            self._edge_mm = rec[_POSITION_MM]
+        elif not self._covered:  # film counts when it covers the electrodes, and not before
+            edge = True
+            self._covered = abs(rec[_POSITION_MM] - self._edge_mm) >= self._electrode_mm
         changed = machine.decide(
             found, film_present, self.session.clock.s < self._warm_up_s, standardiser.running
         )

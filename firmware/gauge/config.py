@@ -22,6 +22,7 @@ _BIG = (1 << 30) - 1  # no word may reach 2**30: reading it would allocate on th
 # (name, lowest, highest). Both ends are legal.
 _HEAD = (
     ("head_id", 0, _BIG),  # serial number of the head
+    ("electrode_mm", 0, 100),  # film that has come counts once it covers so much web
     ("calibration_id", 0, _BIG),  # first 30 bits of the calibration's hash
     ("laser_model", 0, 15),  # index into drivers.optoncdt.MODELS, both lasers
     ("laser_rate_hz", 250, 10_000),
@@ -79,6 +80,7 @@ _RECIPE = (
     ("thickness_offset_8nm", -50 * _UM, 50 * _UM),  # added to D - (a + b)
     ("u95_porosity_limit_ppm", 0, 1_000_000),  # beyond it a porosity is 'not resolvable'
     ("guard_c2", -500, 500),  # limits move inward by this many hundredths of u
+    # a lower limit of 0, and an upper one at the top of its range, is not applied
     ("thickness_lolo_8nm", 0, 1000 * _UM),
     ("thickness_lo_8nm", 0, 1000 * _UM),
     ("thickness_hi_8nm", 0, 1000 * _UM),

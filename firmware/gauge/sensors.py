@@ -41,6 +41,7 @@ class Capacitance:
         self._warmed = 0
         self._capf = 0
         self._capdac = 0
+        self._retry_us = _RETRY_US
         self.fault = drivers.NOT_READY
         self.text = ""
         self.errors = 0
@@ -63,6 +64,8 @@ class Capacitance:
         try:
             self._chip.start(capf, capdac)
             self.period_us = self._chip.period_us
+            # it takes some conversions to see whether the attempt has helped
+            self._retry_us = _RETRY_US + _MISSING * self.period_us
             self.fault = 0
             self.text = ""
         except DriverError as error:
@@ -97,6 +100,7 @@ class Capacitance:
         self.fault = 0
         self.code = code
         self.t_ready = t_ready
+        self._tried = (now - self._retry_us) & 0x3FFFFFFF  # when it fails: start again at once
         return True
 
     def look_after(self, now):
@@ -111,7 +115,6 @@ class Capacitance:
             code = self._chip.verify()
             if drivers.is_fault(code):
                 self._fail(code, drivers.fault_text(code))
-                self._tried = (now - _RETRY_US) & 0x3FFFFFFF  # start again at once
         elif ticks_diff(now, self._warmed) >= _TEMPERATURE_US:
             self._warmed = now
             return self._chip.start_temperature() == 0
@@ -120,7 +123,7 @@ class Capacitance:
     def watch(self, now):
         """Start a lost converter again; notice one from which no conversion comes."""
         if self.fault < drivers.SKIPPED and self.fault > drivers.EXCITATION:
-            if ticks_diff(now, self._tried) >= _RETRY_US:
+            if ticks_diff(now, self._tried) >= self._retry_us:
                 if self.fault == drivers.BUS_STUCK:
                     self._hardware.free_i2c()
                 self.start(self._capf, self._capdac)
@@ -198,14 +201,19 @@ class HeadLaser:
     """One laser: dialogue until it streams, its window, and what is wrong with it.
 
     `name` is its place in the head, A or B; `model` its index in `optoncdt.MODELS`; `sync` as the
-    configuration's laser_sync.
+    configuration's laser_sync; `master` the other HeadLaser if this one samples on its clock.
+    A slave whose master is gone runs on its own clock until the master is back.
     """
 
-    def __init__(self, stream, name, model, rate_hz, latency_us, sync, baud):
+    def __init__(self, stream, name, model, rate_hz, latency_us, sync, baud, master=None):
         kind = MODELS[model]
         self._stream = stream
         self._laser = Laser(stream, kind, name)
-        self._laser.configure(rate_hz, _ROLES[name][sync] if kind.sync else None)
+        self._rate_hz = rate_hz
+        self._role = _ROLES[name][sync] if kind.sync else None
+        self._master = master if kind.sync and sync else None
+        self._alone = False  # a slave on its own clock
+        self._laser.configure(rate_hz, self._role)
         self._heard = 0
         self._head = 0
         self.streaming = False  # whether it is set up and sends distances
@@ -235,13 +243,23 @@ class HeadLaser:
                 self.text = self._laser.fault
             return
         head = self._stream.head()
-        if head != self._head:
+        if self._alone and self._master.streaming:
+            self._change_clock(False)
+            self.start(now)
+        elif head != self._head:
             self._head = head
             self._heard = now
         elif ticks_diff(now, self._heard) > _SILENT_US:
             self.errors += 1
             self.text = "laser has fallen silent: check its supply and the RS-422 pair"
+            if self._master is not None:
+                self._change_clock(not self._master.streaming)
             self.start(now)
+
+    def _change_clock(self, alone):
+        """Let the next dialogue give a slave its own clock, or its master's."""
+        self._alone = alone
+        self._laser.configure(self._rate_hz, "free" if alone else self._role)
 
     def count_broken(self):
         """Add framing and overrun errors of the line since the last call; return how many."""

@@ -1,4 +1,4 @@
-"""Frames, records and numbers of the link as bytes: the same on the 32-bit runtime as on the desk."""
+"""Frames, records and numbers of the link as bytes: on the 32-bit runtime as on the desk."""
 
 from __future__ import annotations
 

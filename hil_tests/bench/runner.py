@@ -72,7 +72,8 @@ SUMMARY = {
 
 
 def make_target(name: str, **options: Any) -> Target:
-    """Return a target by its name, rp2040 or unix32."""
+    """Return a target by its name, rp2040 or unix32; its first boot is number 1."""
+    options.setdefault("files", {"boot.id": b"0"})
     if name == "rp2040":
         from .rp2040 import RP2040Target
 

@@ -111,7 +111,7 @@ def test_holes_in_the_store_are_read_again():
     pair = Pair(known=known)
     rows = append(pair, 40)
     found = [e for e in pair.run(2) if isinstance(e, events.Records)]
-    assert asked[0] == (ID.hex(), 9)
+    assert asked[0] == (ID.hex(), 7)
     replayed = [row for event in found if event.replay for row in event.rows]
     assert replayed == rows[10:14]
     assert [row for event in found if not event.replay for row in event.rows] == rows[30:]
@@ -122,7 +122,7 @@ def test_commit_goes_no_further_than_what_was_told():
     append(pair, 5)
     pair.run(0.5)
     with pytest.raises(ValueError, match="only 5 were told"):
-        pair.host.commit(9, 6)
+        pair.host.commit(7, 6)
     pair.host.commit(8, 100)  # another boot: nothing to say to this board
 
 

@@ -82,7 +82,10 @@ class Pace:
     def grant(self, n):
         """Return how many of `n` bytes may be written now, and count them as written."""
         now = time.ticks_us()
-        sent = min(time.ticks_diff(now, self._at), 100_000) * (self._baud // 1000) // 10_000
+        passed = time.ticks_diff(now, self._at)
+        if not 0 <= passed < 100_000:  # negative: minutes ago
+            passed = 100_000
+        sent = passed * (self._baud // 1000) // 10_000
         if sent > 0 or self._room == self._size:
             self._room = min(self._room + sent, self._size)
             self._at = now
@@ -211,12 +214,16 @@ class Store:
 
 
 def next_boot(store):
-    """Count a boot in the file boot.id and return the new number, 1..2**30 - 1."""
+    """Count a boot in the file boot.id and return the new number, 1..2**30 - 1.
+
+    A board whose file system was erased begins at random: numbers that a host has already stored
+    under other records are as good as certain not to come again.
+    """
     data = store.read("boot.id")
     try:
-        count = int(data) if data else 0
-    except ValueError:
-        count = 0
+        count = int(data)
+    except (TypeError, ValueError):
+        count = int.from_bytes(os.urandom(2), "big") << 13
     count = (count & _MASK) + 1
     if count > _MASK:
         count = 1
