@@ -127,6 +127,13 @@ def run(body, out):
     encode(stdout.getvalue(), out)
 
 
+def send(writer, out):
+    """Write all of `out`: with Ctrl-C switched off, USB takes what it has room for."""
+    rest = memoryview(out)
+    while rest:
+        rest = rest[writer.write(rest) or 0 :]
+
+
 def serve(reader, writer, names):
     """Answer requests until the reader ends."""
     head = bytearray(5)
@@ -152,7 +159,7 @@ def serve(reader, writer, names):
             sys.print_exception(error, text)
             out = bytearray(b"!0000") + text.getvalue().encode()
         out[1:5] = struct.pack("<I", len(out) - 5)
-        writer.write(out)
+        send(writer, out)
 
 
 if sys.platform == "linux":
