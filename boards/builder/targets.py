@@ -23,10 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE_LIMIT = 0xA0000  # bytes; the file system starts there
 FAMILY_RP2040 = "0xe48bff56"  # of a UF2 file
 FLASH_BASE = "0x10000000"
-# The same inputs give the same image: a fixed date (of MicroPython 1.25.0), and no look for a
-# version in a git repository that happens to lie around the cache.
+# The same inputs give the same image, byte for byte: a fixed date (of MicroPython 1.25.0), a fixed
+# order, no look for a version in a git repository that happens to lie around the cache.
 REPEATABLE = {
     "SOURCE_DATE_EPOCH": "1744675200",
+    "PYTHONHASHSEED": "0",
     "GIT_CEILING_DIRECTORIES": str(cache.root().parent),
 }
 

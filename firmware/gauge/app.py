@@ -22,7 +22,8 @@ from micropython import const
 from gauge import VERSION, config, health, record
 from gauge.commands import Commands
 from gauge.drivers import ticks_diff
-from gauge.drivers.ad7746 import AD7746
+from gauge.drivers.ad7746 import AD7746, CONVERSION_US
+from gauge.drivers.optoncdt import MODELS
 from gauge.drivers.sht4x import SHT4x
 from gauge.film import Film
 from gauge.hw import Hardware
@@ -39,6 +40,7 @@ _CONFIG_FILE = "config"
 _REFERENCE_FILE = "reference"
 _TICKS = const(0x3FFFFFFF)
 _LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered the window by then
+_ROUND_US = const(10_000)  # of the loop, sleep and all, that the lasers' rings bridge
 _SLEEP_MS = const(5)  # longest sleep of a round
 _LASERS_MS = const(1)  # the same while a window waits for its lasers
 _HEARTBEAT_US = const(500_000)
@@ -196,6 +198,9 @@ class App:
         self._finished = False  # one was finished in this round
         self._deadline = 0
         self._conversion_us = 0  # length of the last conversion that was measured
+        self._read_to = hardware.now()  # up to here the lasers' rings have been read
+        self._ring_us = 0  # what they hold
+        self._keep_us = 0  # what the next window may need of it
         self._t_close = hardware.now()
         self._lost = 0  # conversions since the window before
         self._planned = False  # the hole before this window is a frame temperature
@@ -240,7 +245,7 @@ class App:
         if blob is None:
             return None
         try:
-            words = config.unpack(blob)
+            words = self._checked(blob)
         except ValueError as error:
             self._config_fault = "stored configuration refused: %s" % error
             return None
@@ -253,10 +258,37 @@ class App:
 
     def _commit(self, blob):
         """Check, store and use a configuration; raises ValueError with what is wrong."""
-        words = config.unpack(blob)
+        words = self._checked(blob)
         self.hw.store.write(_CONFIG_FILE, blob)
         self._config_blob = bytes(blob)
         self._configure(words)
+
+    def _checked(self, blob):
+        """Return the words of a blob; ValueError when they are damaged, or do not fit together."""
+        words = config.unpack(blob)
+        model, rate = words[config.LASER_MODEL], words[config.LASER_RATE_HZ]
+        if model >= len(MODELS):
+            raise ValueError("laser_model is %d, not within 0..%d" % (model, len(MODELS) - 1))
+        MODELS[model].check_rate(rate)
+        late = self._latest_us(words)
+        longest = CONVERSION_US[words[config.CAP_RATE]] * 17 // 16 + late + _ROUND_US
+        most = self._ring_samples() * 1000 // (longest // 1000 + 1)
+        if rate > most:
+            raise ValueError(
+                "laser_rate_hz is %d: at most %d with conversions this long (cap_rate %d), or the"
+                " board's ring runs over" % (rate, most, words[config.CAP_RATE])
+            )
+        return words
+
+    def _latest_us(self, words):
+        """Return when after a window's end a laser must have delivered all of it."""
+        latency = max(words[config.A_LATENCY_US], words[config.B_LATENCY_US])
+        return latency + 2 * (1_000_000 // words[config.LASER_RATE_HZ]) + _LATE_US
+
+    def _ring_samples(self):
+        """Return how many distances a laser's rings hold: three bytes and a stamp each."""
+        stream = self.hw.lasers[0]
+        return min(len(stream.ring) // 3, len(stream.stamps))
 
     def _configure(self, words):
         """Build everything that depends on the configuration, and start the sensors with it."""
@@ -265,6 +297,7 @@ class App:
         now = self.hw.now()
         if words is None:
             model, rate, sync, latency_a, latency_b = _BARE_LASER, _BARE_RATE, 0, 0, 0
+            self._late_us = _LATE_US
             capf = capdac = 0
             self.film = self.judge = self.standardiser = None
             self._counts_per_m = 0
@@ -272,6 +305,7 @@ class App:
             model, rate = words[config.LASER_MODEL], words[config.LASER_RATE_HZ]
             sync = words[config.LASER_SYNC]
             latency_a, latency_b = words[config.A_LATENCY_US], words[config.B_LATENCY_US]
+            self._late_us = self._latest_us(words)
             capf, capdac = words[config.CAP_RATE], words[config.CAPDAC_CODE]
             self.film = Film(words)
             self.judge = Judge(words)
@@ -285,7 +319,6 @@ class App:
             self._counts_per_m = words[config.COUNTS_PER_M]
             self._electrode_mm = words[config.ELECTRODE_MM]
             self._config_fault = ""
-        self._late_us = max(latency_a, latency_b) + 2 * (1_000_000 // rate) + _LATE_US
         lasers = self.hw.lasers
         self.a = HeadLaser(lasers[0], "A", model, rate, latency_a, sync, self.hw.board.LASER_BAUD)
         self.b = HeadLaser(
@@ -295,6 +328,10 @@ class App:
         self.b.start(now)
         self.capacitance.start(capf, capdac)
         self.climate.start(now)
+        period = self.capacitance.period_us
+        self._read_to = self.hw.now()
+        self._ring_us = self._ring_samples() * (1_000_000 // rate)
+        self._keep_us = period + (period >> 4) + self._late_us
         blob = self._config_blob
         if words is None or blob is None:
             self.session.identify(bytes(4), 0, 0)
@@ -353,6 +390,8 @@ class App:
         """
         hw = self.hw
         now = hw.now()
+        if ticks_diff(now, self._read_to) > self._ring_us:
+            self._find_place(now)
         # Nothing is allocated here. With the heap locked, calls keep their frames on the stack,
         # which is quicker by a seventh than to search the heap for them.
         micropython.heap_lock()
@@ -389,6 +428,8 @@ class App:
 
     def _do_slow_duties(self, now):
         """Everything that may wait for the end of a window."""
+        if ticks_diff(now, self._read_to) > self._ring_us >> 1:
+            self._skip(now)
         self.capacitance.watch(now)
         self.a.poll(now)
         self.b.poll(now)
@@ -406,6 +447,20 @@ class App:
             self._planned = self.capacitance.look_after(self.hw.now())
             if self._keep_reference and self.machine.state == _STATE_OFF_SHEET:
                 self._store_reference()
+
+    def _find_place(self, now):
+        """The loop has stood still for so long that the lasers' rings have run over."""
+        self.a.find_place(now)
+        self.b.find_place(now)
+        self._read_to = now
+
+    def _skip(self, now):
+        """A hole in the conversions: keep the rings from running over."""
+        to = (now - self._keep_us) & _TICKS
+        if ticks_diff(to, self._read_to) > 0:
+            self._read_to = to
+            self.a.window.skip(to)
+            self.b.window.skip(to)
 
     def _begin_window(self, t_close):
         period = self.capacitance.period_us
@@ -432,6 +487,8 @@ class App:
         """The window is complete, or its time is over: make its record."""
         self._pending = False
         self._finished = True
+        if ticks_diff(self._t_close, self._read_to) > 0:
+            self._read_to = self._t_close
         rec, machine, session = self.rec, self.machine, self.session
         capacitance, climate = self.capacitance, self.climate
         clock = session.clock

@@ -35,6 +35,7 @@ class Commands:
         self._app = app
         self._status = health.new(health.STATUS_NAMES)
         self._health = health.new(health.HEALTH_NAMES)
+        self._heap_bytes = gc.mem_alloc() + gc.mem_free()
         self._does = {
             protocol.STATUS: self._send_status,
             protocol.HEALTH: self._send_health,
@@ -60,6 +61,7 @@ class Commands:
         words[health.STATUS_WINDOWS] = app.seq
         words[health.STATUS_LOST] = app.lost
         words[health.STATUS_CONFIGURED] = 0 if app.words is None else 1
+        words[health.STATUS_STANDARD_S] = -1
         if app.words is not None:
             self._add_configuration(words)
         reply.words(words, len(words))
@@ -99,8 +101,9 @@ class Commands:
         words[health.HEALTH_CLIMATE_ERRORS] = app.climate.errors
         words[health.HEALTH_LASER_A_ERRORS] = app.a.errors
         words[health.HEALTH_LASER_B_ERRORS] = app.b.errors
-        words[health.HEALTH_HEAP_ALLOC] = gc.mem_alloc()
-        words[health.HEALTH_HEAP_FREE] = gc.mem_free()
+        used = gc.mem_alloc()  # looks at the whole heap, which takes most of a window
+        words[health.HEALTH_HEAP_ALLOC] = used
+        words[health.HEALTH_HEAP_FREE] = self._heap_bytes - used
         reply.words(words, len(words))
         return protocol.OK
 

@@ -256,6 +256,15 @@ class HeadLaser:
                 self._change_clock(not self._master.streaming)
             self.start(now)
 
+    def find_place(self, now):
+        """Begin the stream anew: its ring has run over, so that bytes and times do not match."""
+        if self.streaming:
+            self._stream.start()
+            self.window.restart()
+            self._head = self._stream.head()
+            self._heard = now
+            self.errors += 1
+
     def _change_clock(self, alone):
         """Let the next dialogue give a slave its own clock, or its master's."""
         self._alone = alone

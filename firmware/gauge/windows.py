@@ -135,6 +135,7 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                 expect = 0
             if early:
                 whole = 0
+                st[_RUN] = 0
             if whole == 1:
                 if code > max_code:
                     st[_ERRORS] += 1
@@ -230,6 +231,11 @@ class LaserWindow:
     def open(self, t_open, t_close):
         """Begin a window from `t_open` up to, but without, `t_close` (ticks)."""
         _open(self._st, t_open, t_close)
+
+    def skip(self, ticks):
+        """Drop what was taken before `ticks`: between two windows that are far apart."""
+        self.open(ticks, ticks)
+        self.take()
 
     def take(self):
         """Take in what has arrived; return True when the window is complete."""

@@ -58,7 +58,7 @@ SUMMARY = {
     "wall_s": "time the run took",
     "virtual_s": "time that passed in the run",
     "busy_share": "share of time in which the board's CPU was busy; null: not measured",
-    "loop_max_us": "longest round of the board's loop",
+    "loop_max_us": "longest round of the board's loop while measuring; null: not measured",
     "heap_bytes_per_1000_windows": "allocated on the board's heap while measuring; null: unknown",
     "link_bytes_per_record": "bytes from the board, everything included, for each record",
     "states": "windows in each state",
@@ -327,7 +327,7 @@ class Run:
         }
 
     def _of_health(self) -> dict[str, Any]:
-        longest = max((words["loop_max_us"] for _, words in self._health), default=None)
+        longest = max((words["loop_max_us"] for _, words in self._health[1:]), default=None)
         heap = None
         if len(self._health) >= 2:
             (_, first), (_, last) = self._health[0], self._health[-1]

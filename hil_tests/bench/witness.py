@@ -67,7 +67,7 @@ class Witness:
         return note
 
     def distances(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return (codes, instants at which they were taken in ns) of all that laser a or b sent."""
+        """Return (codes, instants in ns at which they were taken) of all that a laser sent."""
         chunks = self._chunks[name]
         if not chunks:
             return np.zeros(0, int), np.zeros(0)
@@ -132,7 +132,9 @@ class Witness:
             i = int(np.argmin(np.abs(ends - end)))
             name = f"window {row[record.SEQ]}"
             if abs(ends[i] - end) > 50_000:
-                found.append(f"{name} ends {(end - ends[i]) / 1000:.0f} us from a conversion's end")
+                found.append(
+                    f"{name} ends {(end - ends[i]) / 1000:.0f} us from a conversion's end"
+                )
             elif log[i].code != row[record.CAP_CODE]:
                 found.append(f"{name} has code {row[record.CAP_CODE]}, converted {log[i].code}")
             elif abs(log[i].end_ns - log[i].start_ns - 1000 * row[record.DT_US]) > 3_000:
