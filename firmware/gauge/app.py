@@ -377,8 +377,9 @@ class App:
                 self._finish()
         finally:
             hw.outputs.all_off()
+            if self._leaving:
+                hw.watchdog_stop()  # else an error ended the loop: the watchdog starts it anew
             if windows is None:
-                hw.watchdog_stop()
                 for transport in self._transports:
                     transport.close()
 
