@@ -65,6 +65,26 @@ def test_faults_come_and_go():
     assert ins.lasers[0].cable.damage is None and resets == [1100 * MS]
 
 
+def test_faults_of_one_kind_overlap():
+    """Each ends by itself; one without duration does nothing."""
+    faults = [
+        {"kind": "cap_saturated", "at_s": 0.1, "for_s": 0.3},
+        {"kind": "cap_saturated", "at_s": 0.2, "for_s": 0.1},
+        {"kind": "laser_error", "at_s": 0.1, "for_s": 0.0},
+        {"kind": "laser_error", "at_s": 0.5, "for_s": 0.1},
+        {"kind": "laser_error", "at_s": 0.6, "for_s": 0.1, "code": 262_077},
+    ]
+    ins = bench(fault=faults)
+    ins.clock.run_until(150 * MS)
+    assert ins.ad7746.input_shorted and ins.lasers[0].forced_code == 0
+    ins.clock.run_until(350 * MS)
+    assert ins.ad7746.input_shorted
+    ins.clock.run_until(650 * MS)
+    assert not ins.ad7746.input_shorted and ins.lasers[0].forced_code == 262_077
+    ins.clock.run_until(750 * MS)
+    assert ins.lasers[0].forced_code == 0
+
+
 def test_link_faults():
     scenario = Scenario.from_dict(
         {

@@ -83,7 +83,7 @@ def on_board(booted):
 def test_converter_reads_what_the_chip_converted(on_board):
     def check(board):
         codes = board.run(
-            "cap.start(0, 50)\ncap.await_conversion(h.ready)\nout = []\n"
+            "cap.start(0, 50)\nwait()\nout = []\n"
             "while len(out) < 8:\n  wait()\n  code = cap.read()\n"
             "  if code != drivers.SKIPPED: out.append(code)\nprint(out)"
         )[0]
@@ -98,7 +98,7 @@ def test_converter_reads_what_the_chip_converted(on_board):
 def test_converter_runs_at_every_rate(on_board, capf):
     def check(board):
         ticks = board.run(
-            f"cap.start({capf}, 50)\ncap.await_conversion(h.ready)\nwait()\ncap.read()\nwait()\n"
+            f"cap.start({capf}, 50)\nwait()\nwait()\ncap.read()\nwait()\n"
             "print([h.ready.words[1 + (h.ready.words[0] - 1 - i) % 16] for i in (0, 1)])\n"
             "print(cap.period_us)"
         )
@@ -194,21 +194,6 @@ def test_converter_faults_of_the_electrodes(on_board):
             assert board.run(read_two) == [expected], attribute
             setattr(chip, attribute, False)
             assert board.run(read_two)[0] > 0
-
-    on_board(check)
-
-
-def test_ready_wire_broken_is_named(on_board):
-    def check(board):
-        target, chip = board.target, board.sensors.ad7746
-        chip.on_ready = None
-        target.set_input("ready", True)
-        text = board.run("cap.start(0, 50)\nprint(repr(fault(cap.await_conversion, h.ready)))")[0]
-        assert "/RDY does not fall" in text
-        target.set_input("ready", False)
-        board.run("h.ready.words[0] = 0")
-        text = board.run("cap.start(0, 50)\nprint(repr(fault(cap.await_conversion, h.ready)))")[0]
-        assert "/RDY stays low" in text
 
     on_board(check)
 
@@ -529,7 +514,8 @@ def test_laser_dialogue_survives_garbage(on_board):
 def test_laser_error_codes_have_names():
     for code in range(262_075, 262_083):
         if code != 262_079:
-            assert optoncdt.error_name(code) != "unknown error"
+            assert "unknown" not in optoncdt.error_name(code)
+    assert optoncdt.error_name(262_079) == "unknown error 262079"
     names = [optoncdt.error_name(code) for code in optoncdt.ERROR_CODES]
     assert len(set(names)) == len(names)
 

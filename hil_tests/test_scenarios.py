@@ -7,9 +7,8 @@ sent is noted by `porogauge_bench.witness`. Faults: test_faults.py.
 
 from __future__ import annotations
 
-from binascii import crc32
 from pathlib import Path
-from struct import pack, unpack
+from struct import unpack
 
 import pytest
 
@@ -286,28 +285,50 @@ def test_planned_holes_are_all_that_is_lost_in_a_minute():
 # -- the link: each record once, byte-identical -------------------------------------------------
 
 # Before the gauge starts: keeps a checksum of each record that the board makes, and writes them
-# into a file when it is told to hold.
+# into a file when it is told to hold. The heap is locked where records are made.
 MADE = """
 from array import array
-from binascii import crc32
+import micropython
 from gauge import app, record
 
 made = array("I", bytes(4 * {records}))
 append = app.BoardSession.append
-written = []
+slow = app.App._do_slow_duties
+held = [0]
+
+@micropython.viper
+def check(rec: ptr32, out: ptr32):
+    x = 0x1234567
+    for i in range({fields}):
+        x = (x ^ rec[i]) * 16777619
+    out[rec[0]] = x
 
 def note(self, rec, urgent=False):
-    if not written:
-        if rec[record.STATE] == record.STATE_HOLD:
-            written.append(rec[0])
-            with open("made.bin", "wb") as file:
-                file.write(made)
-        elif rec[0] < len(made):
-            made[rec[0]] = crc32(rec)
+    if rec[record.STATE] == record.STATE_HOLD:
+        held[0] += 1
+    elif rec[0] < {records}:
+        check(rec, made)
     append(self, rec, urgent)
 
+def write(self, now):
+    slow(self, now)
+    if held[0] > 0:
+        held[0] = -1000000
+        with open("made.bin", "wb") as file:
+            file.write(made)
+
 app.BoardSession.append = note
+app.App._do_slow_duties = write
 """
+
+
+def checked(row):
+    """The same checksum of a stored record."""
+    x = 0x1234567
+    for word in row:
+        x = ((x ^ (word & 0xFFFFFFFF)) * 16777619) & 0xFFFFFFFF
+    return x
+
 
 LINKS = {
     "unix32": {},
@@ -325,7 +346,7 @@ def test_every_record_is_stored_once_and_unchanged(target):
     from porogauge_bench.calibration import exact_words
 
     scenario = load("link_outage", **LINKS[target])
-    run, witness = watched(scenario, target, MADE.format(records=4000))
+    run, witness = watched(scenario, target, MADE.format(records=4000, fields=record.N_FIELDS))
     try:
         run.boot()
         run.configure(exact_words(scenario))
@@ -338,13 +359,14 @@ def test_every_record_is_stored_once_and_unchanged(target):
         run.target.stop()
     made = unpack(f"<{len(blob) // 4}I", blob)
     rows = run.rows()
-    stored = [crc32(pack(f"<{record.N_FIELDS}i", *row)) for row in rows]
+    stored = [checked(row) for row in rows]
     assert [row[record.SEQ] for row in rows] == list(range(len(rows)))
     held = next(i for i, row in enumerate(rows) if row[record.STATE] == record.STATE_HOLD)
-    assert held >= 90.9 * scenario.run.duration_s - 20
+    assert held >= 90.9 * (scenario.run.duration_s - 1)
     assert list(made[:held]) == stored[:held]
     assert made[held] == 0
-    assert witness.problems(rows=witness.at_work(max(run.boots))[: held - 20]) == []
+    rows = [row for row in witness.at_work(max(run.boots)) if row[record.SEQ] < held]
+    assert witness.problems(rows=rows) == []
     faults = run.instruments.link
     assert faults.damaged > 50 * scenario.run.duration_s / 8
     assert faults.swallowed > 1000
@@ -397,7 +419,7 @@ def test_the_marker_meets_the_defect():
     middle_s = 3 + 0.5 / 0.3
     assert on_s <= middle_s - 0.02 / 0.3 + 0.013
     assert off_s >= middle_s + 0.02 / 0.3 - 0.004
-    assert off_s - on_s < 0.07 / 0.3
+    assert off_s - on_s < 0.1 / 0.3
 
 
 # -- states: what the gauge does, and why -------------------------------------------------------
@@ -450,7 +472,7 @@ def test_without_a_configuration_nothing_is_measured():
     for row in rows:
         assert not row["valid"] and row["reason"] == "calibration_missing"
         assert "calibration_missing" in row["flags"]
-    assert all(row[record.A_N] >= 43 and row[record.CAP_CODE] > 0 for row in raw[60:])
+    assert all(row[record.A_N] >= 43 and row[record.B_N] >= 43 for row in raw[60:])
     assert edges(run, "good") == []
     assert not status["configured"]
 
@@ -597,7 +619,7 @@ def test_latched_flags_wait_for_the_acknowledgement(how):
             "run": {"duration_s": 5},
             "film": {"start_s": 1.2},
             "recipe": {"limits": {"latch": ["thickness_hihi"]}},
-            "defect": [{**spot, "at_s": 2.0}, {**spot, "at_s": 3.6}],
+            "defect": [{**spot, "at_s": 2.3}, {**spot, "at_s": 3.6}],
         }
     )
     run = started(scenario, 1.8)
@@ -722,7 +744,7 @@ app.App._do_slow_duties = stands_still
     run, witness = watched(Scenario.from_dict({"run": {"duration_s": 5.5}}), patch=patch)
     run.go()
     rows = run.records()
-    after = [row for row in rows if row["t_us"] > 4_000_000]
+    after = [row for row in rows if row["t_us"] > 3_500_000]
     assert after[0]["lost"] > 70 and "overrun" in after[0]["flags"]
     assert not after[0]["valid"] and "good" not in after[0]["outputs"]
     assert all(row["valid"] for row in after[3:])

@@ -62,6 +62,7 @@ LINK_TX_MACHINE = 0  # state machines of PIO 0
 LINK_RX_MACHINE = 1
 LINK_UART_RING = 1024  # bytes of each of its two rings, a power of two
 
-LINK_RING_BYTES = 96 * 1024  # memory for records that the host has not yet acknowledged
+# Memory for records that the host has not yet acknowledged: 21 s of 91 a second, 53 bytes each
+LINK_RING_BYTES = 104 * 1024
 
 WATCHDOG_MS = 3_000  # at most 8388 on this chip

@@ -9,3 +9,7 @@
 
 // Room for several record frames, so that a write of one seldom meets a full buffer.
 #define CFG_TUD_CDC_TX_BUFSIZE              (2048)
+
+// Places of the cache of name look-ups. The stock 128, of which every other one is used, are too
+// few for the names of a window: 4 % of the CPU.
+#define MICROPY_OPT_MAP_LOOKUP_CACHE_SIZE   (2048)

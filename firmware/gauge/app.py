@@ -7,7 +7,6 @@ watchdog. In steady state a round allocates nothing.
 
     from gauge.app import App
     from gauge.hw import Hardware
-from gauge.inputs import Button
 
     App(Hardware()).run()
 
@@ -15,6 +14,7 @@ Units are those of `gauge.record`; times are ticks, microseconds modulo 2**30.
 """
 
 import gc
+from array import array
 
 import micropython
 from micropython import const
@@ -40,9 +40,16 @@ _CONFIG_FILE = "config"
 _REFERENCE_FILE = "reference"
 _TICKS = const(0x3FFFFFFF)
 _LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered the window by then
-_ROUND_US = const(10_000)  # of the loop, sleep and all, that the lasers' rings bridge
-_SLEEP_MS = const(5)  # longest sleep of a round
+_ROUND_US = const(15_000)  # of the loop, sleep and all, that the lasers' rings bridge
+# Longest sleep of a round: /RDY and bytes of the host end it sooner, so that a round for slow
+# duties alone is rare
+_SLEEP_MS = const(10)
 _LASERS_MS = const(1)  # the same while a window waits for its lasers
+_DUTIES_US = const(5_000)  # longest pause of the slow duties while windows wait for their lasers
+_ASIDE_US = const(3_000)  # to the end of a conversion: else the converter is left alone
+_WAITING = const(4)  # conversions that may wait for slow lasers to deliver those before
+_MOST_COUNTS = const(1_000_000)  # of the encoder, to be multiplied by 1000
+_WAITING_WORDS = const(3)  # ticks of the end, code, encoder
 _HEARTBEAT_US = const(500_000)
 _LEAVE_US = const(200_000)  # longest wait for a last reply to leave
 _RING_LEAST = const(8192)
@@ -190,13 +197,17 @@ class App:
         self.a = self.b = None
         self.film = self.judge = self.standardiser = None
         self._config_blob = None
-        self._config_fault = "the board has no configuration: push a recipe"
+        self.config_fault = "the board has no configuration: push a recipe"
         self._standardise_button = Button(hardware.inputs.standardise)
         self._acknowledge_button = Button(hardware.inputs.acknowledge)
         self.seq = 0
         self._pending = False  # a window waits for its lasers
         self._finished = False  # one was finished in this round
         self._deadline = 0
+        self._duties_at = hardware.now()
+        self._waiting = array("i", bytes(4 * _WAITING * _WAITING_WORDS))
+        self._n_waiting = 0
+        self._code = 0  # of the window's conversion
         self._conversion_us = 0  # length of the last conversion that was measured
         self._read_to = hardware.now()  # up to here the lasers' rings have been read
         self._ring_us = 0  # what they hold
@@ -247,7 +258,7 @@ class App:
         try:
             words = self._checked(blob)
         except ValueError as error:
-            self._config_fault = "stored configuration refused: %s" % error
+            self.config_fault = "stored configuration refused: %s" % error
             return None
         self._config_blob = blob
         return words
@@ -293,6 +304,7 @@ class App:
     def _configure(self, words):
         """Build everything that depends on the configuration, and start the sensors with it."""
         self._pending = False
+        self._n_waiting = 0
         self.words = words
         now = self.hw.now()
         if words is None:
@@ -318,7 +330,7 @@ class App:
             self._warm_up_s = words[config.WARM_UP_S]
             self._counts_per_m = words[config.COUNTS_PER_M]
             self._electrode_mm = words[config.ELECTRODE_MM]
-            self._config_fault = ""
+            self.config_fault = ""
         lasers = self.hw.lasers
         self.a = HeadLaser(lasers[0], "A", model, rate, latency_a, sync, self.hw.board.LASER_BAUD)
         self.b = HeadLaser(
@@ -344,7 +356,7 @@ class App:
     def ask_to_standardise(self):
         """Begin a standardisation; return why that is refused, or None."""
         if self.standardiser is None:
-            return self._config_fault
+            return self.config_fault
         if self.machine.state == _STATE_MEASURING:
             return "film is in the gap: take the head off the sheet first"
         self.standardiser.request()
@@ -387,7 +399,7 @@ class App:
         """One whole round; see the module's text. No allocation in steady state.
 
         While a window waits for its lasers nothing else is done, so that a window costs two
-        rounds.
+        rounds; but lasers may be so slow that there is always one that waits.
         """
         hw = self.hw
         now = hw.now()
@@ -404,6 +416,8 @@ class App:
         if not self._pending:
             self._do_slow_duties(now)
             sleep_ms = _SLEEP_MS
+        elif ticks_diff(now, self._duties_at) >= _DUTIES_US:
+            self._do_slow_duties(now)
         hw.watchdog_feed()
         spent = ticks_diff(hw.now(), self._round_at)
         if spent > self.round_max_us:
@@ -415,26 +429,57 @@ class App:
         """Begin a window when a conversion has ended; finish it when the lasers have come."""
         capacitance = self.capacitance
         if capacitance.take(now):
+            counts = self.hw.encoder.counts()
             if self._pending:
-                self._finish_window(now)
-            self._begin_window(capacitance.t_ready)
+                self._let_wait(now, capacitance.t_ready, capacitance.code, counts)
+            else:
+                self._begin_window(capacitance.t_ready, capacitance.code, counts)
         elif capacitance.fault and not self._pending:
             # windows go on without the converter, by the clock
             if ticks_diff(now, self._t_close) >= 2 * capacitance.period_us:
-                self._begin_window((self._t_close + capacitance.period_us) & _TICKS)
+                t_close = (self._t_close + capacitance.period_us) & _TICKS
+                self._begin_window(t_close, capacitance.code, self.hw.encoder.counts())
         if self._pending:
-            done = self.a.window.take()
-            if (self.b.window.take() and done) or ticks_diff(now, self._deadline) >= 0:
+            a, b = self.a, self.b
+            done = not a.streaming or a.window.take()  # one that sends nothing is not waited for
+            if b.streaming and not b.window.take():
+                done = False
+            if done or ticks_diff(now, self._deadline) >= 0:
                 self._finish_window(now)
+                if self._n_waiting:
+                    self._begin_next()
+
+    def _let_wait(self, now, t_close, code, counts):
+        """A conversion has ended while the lasers have not delivered the window before."""
+        if self._n_waiting == _WAITING:
+            self._finish_window(now)
+            self._begin_next()
+        waiting = self._waiting
+        at = self._n_waiting * _WAITING_WORDS
+        waiting[at] = t_close
+        waiting[at + 1] = code
+        waiting[at + 2] = counts
+        self._n_waiting += 1
+
+    def _begin_next(self):
+        """Begin the window of the conversion that has waited longest."""
+        waiting = self._waiting
+        t_close, code, counts = waiting[0], waiting[1], waiting[2]
+        self._n_waiting -= 1
+        for i in range(self._n_waiting * _WAITING_WORDS):
+            waiting[i] = waiting[i + _WAITING_WORDS]
+        self._begin_window(t_close, code, counts)
 
     def _do_slow_duties(self, now):
         """Everything that may wait for the end of a window."""
-        if ticks_diff(now, self._read_to) > self._ring_us >> 1:
+        self._duties_at = now
+        if not self._pending and ticks_diff(now, self._read_to) > self._ring_us >> 1:
             self._skip(now)
         self.capacitance.watch(now)
         self.a.poll(now)
         self.b.poll(now)
-        self.climate.poll(now)
+        # its own time: asked for a result too early, it refuses, and an exception is allocated
+        self.climate.poll(self.hw.now())
         if self._standardise_button.pressed(now):
             self.ask_to_standardise()
         if self._acknowledge_button.pressed(now):
@@ -443,11 +488,17 @@ class App:
         session = self.session
         for transport in self._transports:
             session.poll(now, transport)
-        if self._finished:
+        if self._finished and self._converter_is_busy():
             self._finished = False
             self._planned = self.capacitance.look_after(self.hw.now())
             if self._keep_reference and self.machine.state == _STATE_OFF_SHEET:
                 self._store_reference()
+
+    def _converter_is_busy(self):
+        """Whether there is time to talk to the converter before its conversion ends."""
+        capacitance = self.capacitance
+        spent = ticks_diff(self.hw.now(), capacitance.t_ready)
+        return spent < capacitance.period_us - _ASIDE_US
 
     def _find_place(self, now):
         """The loop has stood still for so long that the lasers' rings have run over."""
@@ -463,7 +514,8 @@ class App:
             self.a.window.skip(to)
             self.b.window.skip(to)
 
-    def _begin_window(self, t_close):
+    def _begin_window(self, t_close, code, counts):
+        """Open the window that ends at `t_close`, with the converter's `code`."""
         period = self.capacitance.period_us
         dt = ticks_diff(t_close, self._t_close)
         slack = period >> 4  # the converter's clock is off by so much at most
@@ -481,6 +533,8 @@ class App:
         self.a.window.open(t_open, t_close)
         self.b.window.open(t_open, t_close)
         self._t_close = t_close
+        self._code = code
+        self._move_web(counts)
         self._deadline = (t_close + self._late_us) & _TICKS
         self._pending = True
 
@@ -499,7 +553,7 @@ class App:
         rec[_T_S] = clock.at_s
         rec[_T_US] = clock.at_us
         rec[_LOST] = self._lost
-        rec[_CAP_CODE] = capacitance.code
+        rec[_CAP_CODE] = self._code
         self.a.window.put(rec, _A_N)
         self.b.window.put(rec, _B_N)
         if self.a.count_broken():
@@ -516,7 +570,6 @@ class App:
         rec[_FRAME_MC] = self._frame_mc
         rec[_AIR_MC] = self._air_mc
         rec[_RH_PPM] = self._rh_ppm
-        self._move_web(rec)
         conditions = self._conditions()
         if self.film is None:
             changed = machine.decide(_FLAG_CALIBRATION_MISSING, False, False, False)
@@ -600,17 +653,27 @@ class App:
             self._boot_flags = 0  # the judge keeps it until it is acknowledged
         return conditions
 
-    def _move_web(self, rec):
+    def _move_web(self, counts):
         """Position of the web at the end of the window, in counts and whole millimetres."""
-        counts = self.hw.encoder.counts()
+        rec = self.rec
         rec[_POSITION_COUNTS] = counts
-        per_m = self._counts_per_m
-        if per_m:
-            moved = ticks_diff(counts, self._counts) * 1000 + self._counts_rest
-            self._mm += moved // per_m
-            self._counts_rest = moved % per_m
+        if self._counts_per_m:
+            moved = ticks_diff(counts, self._counts)
+            while moved > _MOST_COUNTS:  # a fine encoder: thousandths would need 31 bits
+                self._advance(_MOST_COUNTS)
+                moved -= _MOST_COUNTS
+            while moved < -_MOST_COUNTS:
+                self._advance(-_MOST_COUNTS)
+                moved += _MOST_COUNTS
+            self._advance(moved)
         self._counts = counts
         rec[_POSITION_MM] = self._mm
+
+    def _advance(self, counts):
+        """Add counts to the web's millimetres, which begin anew at -2**29 after 2**29."""
+        moved = counts * 1000 + self._counts_rest
+        self._mm = ticks_diff(self._mm + moved // self._counts_per_m, 0)
+        self._counts_rest = moved % self._counts_per_m
 
     # -- slow duties
 
@@ -621,6 +684,7 @@ class App:
             self.hw.store.write(_REFERENCE_FILE, bytes(self.standardiser.reference))
         except OSError:
             pass  # it is in force all the same; after a restart the calibration's will be
+        self.capacitance.pass_over()
         self._planned = True
 
     def _show_heartbeat(self, now):

@@ -39,6 +39,7 @@ class Commands:
         self._does = {
             protocol.STATUS: self._send_status,
             protocol.HEALTH: self._send_health,
+            protocol.WHY: self._send_why,
             protocol.STANDARDISE: self._standardise,
             protocol.ACKNOWLEDGE: self._acknowledge,
             protocol.HOLD: self._hold,
@@ -105,6 +106,25 @@ class Commands:
         words[health.HEALTH_HEAP_ALLOC] = used
         words[health.HEALTH_HEAP_FREE] = self._heap_bytes - used
         reply.words(words, len(words))
+        return protocol.OK
+
+    def _send_why(self, op, request, reply):
+        app, rec = self._app, self._app.rec
+        part = request.word(0)
+        if not 0 <= part < len(health.PART_NAMES):
+            return protocol.BAD
+        name = health.PART_NAMES[part]
+        if name == "configuration":
+            text = app.config_fault
+        elif name == "capacitance":
+            text = app.capacitance.why()
+        elif name == "climate":
+            text = app.climate.why()
+        elif name == "laser_a":
+            text = app.a.why(rec[r.A_ERROR_CODE])
+        else:
+            text = app.b.why(rec[r.B_ERROR_CODE])
+        reply.text(text)
         return protocol.OK
 
     def _standardise(self, op, request, reply):

@@ -7,7 +7,8 @@ the samples of one head and those of the other does not become thickness:
   window they stand for, and moved along the line from the first to the last by what they are off
   the middle of that part;
 - samples missing: the mean of the samples, moved along the line from the first to the last to
-  the middle of the window.
+  the middle of the window. What moved meanwhile is not known: half of the range of the samples,
+  as far as they are missing, counts as standard uncertainty.
 
     >>> scale = new_scale(optoncdt.MODELS[0], 4000)     # optoNCDT 1900-2 at 4 kHz
     >>> out = array("i", (0, 0))
@@ -57,6 +58,7 @@ _WORDS = const(8)
 
 _MOST = const(2047)  # samples in a window
 _LONGEST_US = const(262144)  # window
+_MOST_UNSEEN = const(16000)  # 250 codes, in 1/64 code
 
 _base = record.A_N
 record.expect(
@@ -117,11 +119,36 @@ def scale_of(words):
 
 
 @micropython.viper
+def _variance(rec, base: int, share: int, unseen: int) -> int:
+    """Variance of a mean, in code**2 / 4096: `share` of a sample's, in 1/65536, and `unseen`."""
+    r = ptr32(rec)
+    span = r[base + _MAX] - r[base + _MIN]
+    variance = unseen * unseen
+    n_d2 = r[base + _N_D2]
+    if n_d2 > _MOST:
+        n_d2 = _MOST
+    if n_d2 > 0:
+        d2 = r[base + _D2]
+        most = 6 * n_d2 << 14
+        if d2 > most:
+            d2 = most
+        variance += int(muldiv(d2, share, 96 * n_d2, 10))
+    else:  # too slow a laser for second differences: the range of the samples, motion and all
+        if span > 128:
+            span = 128
+        variance += (((span * span) >> 2) * share) >> 3
+    if span <= 3 and r[base + _D2] < n_d2:
+        variance += 341
+    return variance
+
+
+@micropython.viper
 def reading(rec, base: int, scale, out, at: int) -> int:
     """Write distance (1/8 nm) and variance of the mean (code**2 / 4096) to out[at], out[at + 1].
 
     `base` is the index of the laser's first field in `rec`. Returns 1, or 0 and zeros when the
-    window has less than half of the samples that it should have, or damaged ones.
+    window has less than half of the samples that it should have, damaged ones, or some missing
+    during a motion of more than a few hundred codes.
     """
     r = ptr32(rec)
     s = ptr32(scale)
@@ -147,56 +174,47 @@ def reading(rec, base: int, scale, out, at: int) -> int:
     whole = total // n
     mean = (whole << 8) + (((total - whole * n) << 8) + (n >> 1)) // n
     share = 65536 // n  # of a sample's variance in that of the mean, in 1/65536
-    if (span >> 4) * (dt >> 4) < 1 << 20:  # else not motion but a step: nothing to correct
-        v = 0  # correction as codes * us, to be divided by `width` us
-        width = dt
-        e_first = t_first - half
-        e_last = dt - t_last - half
-        t_range = t_last - t_first
-        missing = t_range - (((n - 1) * s[_PERIOD_16]) >> 4)
-        if (
-            missing <= half
-            and missing >= 0 - half
-            and e_first <= half << 1
-            and e_last <= half << 1
-        ):
-            v = ((n * first - total) * e_first + (n * last - total) * e_last) // n
-            if n > 1:
-                period = half << 1
-                aside = (period + e_last) * e_last - (period + e_first) * e_first
-                if aside < 0:
-                    v -= int(muldiv(last - first, 0 - aside, t_range << 1, 4))
-                else:
-                    v += int(muldiv(last - first, aside, t_range << 1, 4))
-        elif t_range > 0:
-            off = (dt * n - 2 * r[base + _T_SUM]) // n  # middle minus centroid, in half us
-            v = (last - first) * off
-            width = t_range << 1
-            if off < 0:
-                off = 0 - off
-            ratio = (off << 7) // t_range  # 256ths
-            if ratio > 256:
-                ratio = 256
-            share += ratio * ratio << 1  # the slope's own scatter
-        whole = v // width
-        mean += (whole << 8) + (((v - whole * width) << 8) + (width >> 1)) // width
+    rough = 0  # bits of a code that the correction of a strong motion leaves out
+    while (span >> rough >> 4) * (dt >> 4) >= 1 << 20:
+        rough += 1
+    v = 0  # correction as codes * us, to be divided by `width` us
+    width = dt
+    unseen = 0  # standard uncertainty of the motion that nobody saw, in 1/64 code
+    e_first = t_first - half
+    e_last = dt - t_last - half
+    t_range = t_last - t_first
+    missing = t_range - (((n - 1) * s[_PERIOD_16]) >> 4)
+    if missing <= half and missing >= 0 - half and e_first <= half << 1 and e_last <= half << 1:
+        begin = (n * first - total) >> rough
+        end = (n * last - total) >> rough
+        v = (begin * e_first + end * e_last) // n
+        if n > 1:
+            period = half << 1
+            aside = (period + e_last) * e_last - (period + e_first) * e_first
+            if aside < 0:
+                v -= int(muldiv((last - first) >> rough, 0 - aside, t_range << 1, 4))
+            else:
+                v += int(muldiv((last - first) >> rough, aside, t_range << 1, 4))
+    elif t_range > 0:
+        off = (dt * n - 2 * r[base + _T_SUM]) // n  # middle minus centroid, in half us
+        v = ((last - first) >> rough) * off
+        width = t_range << 1
+        if off < 0:
+            off = 0 - off
+        ratio = (off << 7) // t_range  # 256ths
+        if ratio > 256:
+            ratio = 256
+        share += ratio * ratio << 1  # the slope's own scatter
+        gap = dt - ((n * s[_PERIOD_16]) >> 4)
+        if gap > 0:
+            unseen = int(muldiv(span, gap << 5, dt, 6))
+            if unseen > _MOST_UNSEEN:
+                return 0
+    whole = v // width
+    rest = (((v - whole * width) << 8) + (width >> 1)) // width
+    mean += (whole << 8 << rough) + (rest << rough)
     o[at] = int(muldiv(mean * s[_NUM] - s[_OFF], s[_MULTIPLIER], s[_DIVISOR], s[_K]))
-    n_d2 = r[base + _N_D2]
-    if n_d2 > _MOST:
-        n_d2 = _MOST
-    if n_d2 > 0:
-        d2 = r[base + _D2]
-        most = 6 * n_d2 << 14
-        if d2 > most:
-            d2 = most
-        variance = int(muldiv(d2, share, 96 * n_d2, 10))
-    else:  # too slow a laser for second differences: the range of the samples, motion and all
-        if span > 128:
-            span = 128
-        variance = (((span * span) >> 2) * share) >> 3
-    if span <= 3 and r[base + _D2] < n_d2:
-        variance += 341
-    o[at + 1] = variance
+    o[at + 1] = int(_variance(rec, base, share, unseen))
     return 1
 
 

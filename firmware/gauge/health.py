@@ -1,7 +1,7 @@
-"""What the board tells about itself when asked: the words of STATUS and HEALTH, for both sides.
+"""What the board tells about itself when asked: STATUS, HEALTH and WHY, for both sides.
 
-Each reply is one signed 32-bit word per name, each below 2**30 in magnitude. Append only: a host
-reads as many words as the board sends, and names the ones that it knows.
+A reply to STATUS or HEALTH is one signed 32-bit word per name, each below 2**30 in magnitude.
+Append only: a host reads as many words as the board sends, and names the ones that it knows.
 
     >>> from gauge import health
     >>> words = health.new(health.HEALTH_NAMES)
@@ -62,6 +62,8 @@ HEALTH_NAMES = (
     "laser_a_errors",
     "laser_b_errors",
 )
+# What may be at fault: WHY asks for one by its index and is answered with a text.
+PART_NAMES = ("configuration", "capacitance", "climate", "laser_a", "laser_b")
 RESET_CAUSES = ("power", "watchdog", "reset")
 
 for _index, _name in enumerate(STATUS_NAMES):

@@ -59,7 +59,7 @@ FIELD_NAMES = (
         "latched",  # FLAG_* bits that wait for an acknowledgement
         "outputs",  # OUT_* bits as driven after this window
         "position_counts",  # web encoder, signed counts since boot
-        "position_mm",  # the same in millimetres of web
+        "position_mm",  # the same in millimetres of web, folded into +-2**29
         "cap_code",  # AD7746 data word, 0..2**24-1
     )
     + tuple("a_" + name for name in _LASER)
@@ -102,7 +102,6 @@ REASON_NAMES = (
     "edge_of_film",  # film came or went within the window
     "film_present",  # ready, film in the gap
     "standardisation_refused",  # drift beyond its limit: dust, or a wrong position
-    "standardisation_missing",  # neither a stored nor a new reference
     "sensor_start",  # a sensor has not yet been verified after start
 )
 

@@ -11,7 +11,7 @@ from micropython import const
 
 from gauge import drivers
 from gauge.drivers import DriverError, ticks_diff
-from gauge.drivers.optoncdt import MODELS, Laser
+from gauge.drivers.optoncdt import MODELS, Laser, error_name
 from gauge.windows import LaserWindow
 
 _RETRY_US = const(500_000)  # between two attempts to start a sensor
@@ -28,6 +28,11 @@ _ROLES = {
 _FAILURES = const(3)  # failed readings in a row before the climate sensor counts as lost
 
 
+def _of_electrodes(code):
+    """Whether a fault lies in the electrodes: the converter itself is well and goes on."""
+    return drivers.TOO_HIGH <= code <= drivers.EXCITATION
+
+
 class Capacitance:
     """The converter: `code` of the newest conversion, `fault` (0 or a negative code)."""
 
@@ -42,6 +47,7 @@ class Capacitance:
         self._capf = 0
         self._capdac = 0
         self._retry_us = _RETRY_US
+        self._unseen = False  # a result was there of which /RDY had not told
         self.fault = drivers.NOT_READY
         self.text = ""
         self.errors = 0
@@ -82,15 +88,18 @@ class Capacitance:
         self._seen = count
         t_ready = words[1 + ((count - 1) & 15)]
         self._last = now
+        self._unseen = False
         code = self._chip.read()
+        if self.fault == drivers.LOST_SETUP:
+            return False  # it converts, but not what was set: no reading until it is set up anew
         if code == drivers.SKIPPED and self._chip.temperatures:
             self.warm = True
             self.frame_mc = self._chip.temperature_mc
         if code == drivers.NOT_READY or code == drivers.SKIPPED:
             return False
         if code < 0:
-            if code == drivers.TOO_LOW or code == drivers.TOO_HIGH or code == drivers.EXCITATION:
-                self.fault = code  # the chip is well: the next reading may be
+            if _of_electrodes(code):
+                self.fault = code
                 self.errors += 1
                 self.code = 0
                 self.t_ready = t_ready
@@ -102,6 +111,16 @@ class Capacitance:
         self.t_ready = t_ready
         self._tried = (now - self._retry_us) & 0x3FFFFFFF  # when it fails: start again at once
         return True
+
+    def pass_over(self):
+        """Forget a conversion that ended while interrupts were off: nobody knows when it did."""
+        self._seen = self._hardware.ready.words[0]
+
+    def why(self):
+        """Return what is wrong, for people; empty: nothing."""
+        if _of_electrodes(self.fault):
+            return drivers.fault_text(self.fault)
+        return self.text if self.fault else ""
 
     def look_after(self, now):
         """Slow duties, right after a window: read-back, frame temperature.
@@ -122,7 +141,7 @@ class Capacitance:
 
     def watch(self, now):
         """Start a lost converter again; notice one from which no conversion comes."""
-        if self.fault < drivers.SKIPPED and self.fault > drivers.EXCITATION:
+        if drivers.is_fault(self.fault) and not _of_electrodes(self.fault):
             if ticks_diff(now, self._tried) >= self._retry_us:
                 if self.fault == drivers.BUS_STUCK:
                     self._hardware.free_i2c()
@@ -132,7 +151,12 @@ class Capacitance:
             code = self._chip.read()
             self._last = now
             if code == drivers.NOT_READY or drivers.is_fault(code):
-                self._fail(drivers.NO_ANSWER, "no conversion ends: check /RDY and the supply")
+                self._fail(drivers.NO_ANSWER, "no conversion ends: check its supply")
+            elif self._unseen and self._hardware.ready.level():
+                self._fail(drivers.NO_ANSWER, "/RDY does not fall: check its wire to the board")
+            elif self._unseen:
+                self._fail(drivers.NO_ANSWER, "/RDY stays low: its wire is shorted to ground")
+            self._unseen = True
 
     def _fail(self, code, text):
         self.fault = code
@@ -166,6 +190,10 @@ class Climate:
         except DriverError as error:
             self._fail(drivers.NO_ANSWER)
             self.text = error.fault
+
+    def why(self):
+        """Return what is wrong, for people; empty: nothing."""
+        return self.text if self.fault else ""
 
     def poll(self, now):
         """Take in a finished reading and begin the next one when it is time."""
@@ -227,6 +255,12 @@ class HeadLaser:
         """Begin the dialogue that sets the laser up; `poll` leads it on."""
         self.streaming = False
         self._laser.begin(now)
+
+    def why(self, code):
+        """Return what is wrong, for people; empty: nothing. `code`: the newest window's error."""
+        if not self.streaming:
+            return self.text or "is being set up"
+        return error_name(code) if code else ""
 
     def poll(self, now):
         """Lead the dialogue on, or notice that a streaming laser has fallen silent."""

@@ -129,19 +129,10 @@ class Standardiser:
         self._seen_s = -1
         return True
 
-    @property
-    def missing(self):
-        """Whether no standardisation, neither a stored nor a new one, is in force."""
-        return self.reference[reference.WINDOWS] == 0
-
     def request(self):
         """Begin a standardisation with the next window: whoever asks knows the gap is empty."""
         self._begin()
         self._asked = True
-
-    def cancel(self):
-        """End a standardisation that runs; the old reference stays."""
-        self.running = False
 
     def update(self, rec, automatic=True):
         """Take in a window, after `film.compute(rec)`; return True when the reference is new.

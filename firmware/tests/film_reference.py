@@ -159,9 +159,12 @@ def ideal_record(
     return make_record(code, share, share, **fields)
 
 
-def with_lasers(values: Sequence[int], a: Sequence[int], b: Sequence[int]) -> list[int]:
+def with_lasers(
+    values: Sequence[int], a: Sequence[int], b: Sequence[int], dt_us: int = 11_000
+) -> list[int]:
     """The record of 25 um of film, 50 % porous, with these shares of the lasers."""
     rec = ideal_record(25 * UM, 0.5, values)
+    rec[FIELD["dt_us"]] = dt_us
     rec[FIELD["a_n"] : FIELD["a_n"] + 13] = a
     rec[FIELD["b_n"] : FIELD["b_n"] + 13] = b
     return rec

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -116,7 +117,7 @@ def decode(buf: bytes, at: int = 0) -> tuple[object, int]:
 # -- long-lived programs -------------------------------------------------------------------------
 
 
-class Program:
+class Program(ABC):
     """A source loaded on a board, whose functions are called; `load` of a board makes it."""
 
     most_words = 1 << 20  # of one message of a batch, arguments and results together
@@ -124,14 +125,17 @@ class Program:
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
 
+    @abstractmethod
     def send(self, data: bytes) -> None:
-        raise NotImplementedError
+        """Give bytes to the program."""
 
+    @abstractmethod
     def receive(self, n: int, timeout_s: float) -> bytes:
-        raise NotImplementedError
+        """Return exactly `n` bytes of it; BoardTimeout when they do not come."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """End the program; may be called twice."""
 
     def __enter__(self) -> Program:
         return self
@@ -198,11 +202,12 @@ class Program:
         self.request(b"h", encode(name) + encode(times), timeout_s)
 
 
-class Board:
+class Board(ABC):
     """What the boards have in common."""
 
+    @abstractmethod
     def load(self, source: str, timeout_s: float = 60) -> Program:
-        raise NotImplementedError
+        """Start a program of its own."""
 
     def heap_locked(self, setup: str, body: str, times: int = 1) -> None:
         """Run the statements `body` with the heap locked, after the statements `setup`.

@@ -322,14 +322,14 @@ def test_gaps_are_told_in_their_place():
     made = plausible.rows(30)
     for row in made[:10]:
         pair.board.append(array("i", row))
-    pair.board.gap(10, 14, protocol.GAP_FLASH_WRITE)
+    pair.board.gap(10, 14, protocol.GAP_BOARD_RESTART)
     for row in made[15:20] + made[22:]:
         pair.board.append(array("i", row))
     with pytest.raises(ValueError, match="record 3 after record 29"):
         pair.board.append(array("i", made[3]))
     found = pair.run(0.5)
     gaps = [(e.first, e.last, e.cause) for e in found if isinstance(e, events.Gap)]
-    assert gaps == [(10, 14, "flash_write"), (20, 21, "not_recorded")]
+    assert gaps == [(10, 14, "board_restart"), (20, 21, "not_recorded")]
     assert rows_of(found) == made[:10] + made[15:20] + made[22:]
 
 

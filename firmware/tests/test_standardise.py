@@ -42,7 +42,7 @@ def in_force():
     return standardiser.reference
 
 def missing():
-    return int(standardiser.missing)
+    return int(standardiser.reference[reference.WINDOWS] == 0)
 
 def compute(flat):
     film.compute(flat)

@@ -166,7 +166,7 @@ def test_every_sample_is_in_its_window(program, start, period, rest, samples, ch
             here.second.append(d)
         run = [*run[-1:], code] if len(run) == 2 else [*run, code]
     assert len(expected) == len(windows) == (100 + period * (len(samples) - 1)) // length + 1
-    for got, want in zip(windows, expected):
+    for got, want in zip(windows, expected, strict=True):
         assert got == want.words()
 
 

@@ -117,8 +117,9 @@ def laser(at: int, code: int, slope: int):
     t_first = int(draw(0, 249))
     t_last = t_first + 250 * (n - 1)
     t_sum = n * t_first + 125 * n * (n - 1)
-    if int(draw(0, 2)) == 0:  # the first samples are missing
+    if int(draw(0, 2)) == 0:  # the first samples are missing, of a motion that leaves a result
         missing = int(draw(5, 20))
+        slope >>= 3
         n -= missing
         t_first = t_last - 250 * (n - 1)
         t_sum = n * t_first + 125 * n * (n - 1)

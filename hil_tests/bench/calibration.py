@@ -155,6 +155,7 @@ def _calibration(scenario: Scenario) -> dict[str, Any]:
         "lasers": {
             "model": laser.model,
             "rate_hz": laser.rate_hz,
+            "synchronisation": int(laser.sync == "master_slave"),
             "a_latency_us": latency,
             "b_latency_us": latency,
             "sum_distance_um": round(head.sum_distance_um, 6),

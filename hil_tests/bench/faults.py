@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TO_HOST, TO_BOARD = "to_host", "to_board"
 FRAMING = 1
 _ADDRESS = {"ad7746": 0x48, "sht4x": 0x44}
+_MOMENTARY = ("board_reset", "cap_disturbed")  # for_s has no meaning
+_ON_CABLE = {"uart_garbage", "uart_framing"}  # share a hook
 
 
 class LinkFaults:
@@ -118,13 +120,17 @@ class FaultPlan:
         self.log: list[tuple[int, str, bool]] = []  # (instant, kind, begins)
         self._silent: set[int] = set()
         self._seed = scenario.run.seed
-        actions = []
-        for order, fault in enumerate(scenario.faults):
+        actions: list[tuple[int, bool, SimpleNamespace]] = []
+        for fault in scenario.faults:
             begin = round(fault.at_s * 1e9)
-            actions.append((begin, order, True, fault))
-            if fault.kind != "board_reset":
-                actions.append((begin + round(fault.for_s * 1e9), order, False, fault))
-        self._actions = sorted(actions, key=lambda action: action[:3])
+            end = begin + round(fault.for_s * 1e9)
+            if fault.kind in _MOMENTARY:
+                actions.append((begin, True, fault))
+            elif end > begin:
+                actions += [(begin, True, fault), (end, False, fault)]
+        # what ends at an instant ends before another begins
+        self._actions = sorted(actions, key=lambda action: action[:2])
+        self._going: list[SimpleNamespace] = []
         self._next()
 
     def _next(self) -> None:
@@ -132,12 +138,22 @@ class FaultPlan:
             self.clock.call_at(self._actions[0][0], self._act)
 
     def _act(self) -> None:
-        _, _, begins, fault = self._actions.pop(0)
+        _, begins, fault = self._actions.pop(0)
         self.log.append((self.clock.now_ns, fault.kind, begins))
+        self._do(fault, begins)
+        if begins:
+            self._going.append(fault)
+        elif fault in self._going:
+            self._going.remove(fault)
+            for other in self._going:  # what ends must not take another of its kind with it
+                if other.kind == fault.kind or {other.kind, fault.kind} == _ON_CABLE:
+                    self._do(other, True)
+        self._next()
+
+    def _do(self, fault: SimpleNamespace, begins: bool) -> None:
         do = getattr(self, "_" + fault.kind, None)
         if do is not None:  # those of the link are a matter of LinkFaults
             do(fault, begins)
-        self._next()
 
     # -- one method a kind
 
@@ -201,6 +217,13 @@ class FaultPlan:
 
     def _cap_lost(self, fault: SimpleNamespace, on: bool) -> None:
         self.instruments.ad7746.results_lost = on
+
+    def _cap_disturbed(self, fault: SimpleNamespace, on: bool) -> None:
+        if on:
+            self.instruments.ad7746.disturb()
+
+    def _ready_open(self, fault: SimpleNamespace, on: bool) -> None:
+        self.instruments.ad7746.cut_ready(on)
 
     def _cap_saturated(self, fault: SimpleNamespace, on: bool) -> None:
         self.instruments.ad7746.input_shorted = on

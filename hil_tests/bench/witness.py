@@ -106,7 +106,7 @@ class Witness:
                 | record.FLAG_CAPACITANCE_FAULT
                 | record.FLAG_OVERRUN
             ):
-                return rows[i + 1 :]
+                return rows[i + 3 :]  # the stream had begun within one of those before
         return []
 
     @staticmethod

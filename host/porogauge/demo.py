@@ -1,6 +1,6 @@
 """`porogauge demo` in pieces: an emulated board behind a TCP port, logged like a real one.
 
-    with emulated_board(scenario_path, "rp2040", pace=1.0) as url: ...
+    with emulated_board(scenario_path, "rp2040", pace=1.0) as board: ...
     files = write_files(folder, scenario_path)       # recipe and calibration that fit the head
     truth = truth_of(scenario_path, rows)            # what was really in the gap
     compare(rows, truth)                             # errors and coverage
@@ -23,7 +23,9 @@ from typing import Any
 from .bench import load
 from .recipe import dumps
 
-__all__ = ["compare", "emulated_board", "report", "truth_of", "write_files"]
+__all__ = ["compare", "emulated_board", "report", "truth_of", "write_files", "write_json"]
+
+SPARE_S = 60  # virtual time after which a board that has not done its roll is given up
 
 
 def _build(path: Path, target_name: str, seed: int | None) -> Any:
@@ -49,11 +51,15 @@ def _scenario(path: Path, seed: int | None) -> Any:
 @contextmanager
 def emulated_board(
     path: Path, target: str, *, pace: float | None = 1.0, seed: int | None = None
-) -> Iterator[str]:
-    """Run the board of a scenario; the value is its port (socket://...)."""
+) -> Iterator[Any]:
+    """Run the board of a scenario; the value has its port (`url`), and whether it is `running`.
+
+    It ends by itself a minute of virtual time after the scenario.
+    """
     build = partial(_build, path, target, seed)
-    with load("serve").ServerProcess(build, pace=pace) as process:
-        yield process.url
+    until_ns = round((_scenario(path, seed).run.duration_s + SPARE_S) * 1e9)
+    with load("serve").ServerProcess(build, pace=pace, until_ns=until_ns) as process:
+        yield process
 
 
 def write_files(folder: Path, path: Path, seed: int | None = None) -> list[str]:

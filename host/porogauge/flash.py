@@ -41,7 +41,6 @@ _NOT_MAIN_FLASH, _FAMILY_PRESENT = 0x0001, 0x2000
 FAMILY_RP2040 = 0xE48BFF56
 FLASH_START, FLASH_BYTES = 0x10000000, 16 << 20  # RP2040: XIP window
 _PAYLOAD = 256  # the boot ROM takes no other size
-_SECTOR = 4096
 BOARD_ID = "RPI-RP2"
 
 # ESP-IDF image header: chip id -> (esptool's name, where MicroPython's image starts)

@@ -47,7 +47,6 @@ class Snapshot:
     behind: int = 0  # records that the board holds and the host has not yet stored
     rate_hz: float = 0.0  # records stored per second
     elapsed_s: float = 0.0
-    extra: dict[str, str] = field(default_factory=dict)  # lines that a command adds
 
 
 def _text(value: Any, u: Any, factor: float, digits: int, unit: str) -> str:
@@ -224,8 +223,6 @@ class PanelView:
             style="default",
         )
         grid.add_row("link", link)
-        for name, text in s.extra.items():
-            grid.add_row(name, text)
         for text in self._messages:
             grid.add_row("", Text(text, style="dim"))
         title = f"{self._title} {s.device}".strip()

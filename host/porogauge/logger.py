@@ -250,6 +250,9 @@ class Logger:
 
     def _gap(self, event: Any) -> None:
         self._gaps.append((event.device, event.boot, event.first, event.last, str(event.cause)))
+        boot = event.device, event.boot
+        if boot in self._first or boot in self._rows:  # else before the first window stored
+            self._snapshot.gaps += event.last - event.first + 1
         self._wait()
 
     def _latest(self, event: Any) -> None:

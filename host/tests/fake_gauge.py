@@ -102,6 +102,9 @@ class Gauge:
             reply.words(self.status(), len(health.STATUS_NAMES))
         elif op == protocol.HEALTH:
             reply.words(health.new(health.HEALTH_NAMES), len(health.HEALTH_NAMES))
+        elif op == protocol.WHY:
+            if health.PART_NAMES[request.word(0)] == "climate":
+                reply.text("does not answer: check its power, SDA and SCL")
         elif op == protocol.ACKNOWLEDGE:
             self.latched &= ~request.word(0)
             reply.word(self.latched)

@@ -183,7 +183,7 @@ class LinkMachine(RuleBasedStateMachine):
     @rule(n=st.integers(1, 20))
     def board_reports_a_gap(self, n):
         first = self.board.next_seq
-        self.board.gap(first, first + n - 1, protocol.GAP_FLASH_WRITE)
+        self.board.gap(first, first + n - 1, protocol.GAP_BOARD_RESTART)
         for seq in range(first, first + n):
             self.made[self.boot][seq] = None
 

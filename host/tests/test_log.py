@@ -276,11 +276,13 @@ def test_commands_of_a_gauge(gauge, tmp_path):
     url = gauge().url
     code, out, err = run("status", "--port", url, "--health")
     assert code == 0 and "measuring: film present" in out and "± 0.38 µm" in out, err
+    assert "climate         does not answer: check its power" in out
     assert "uptime_s" in out and "none: 'porogauge recipe push' sends one" in out
     code, out, _ = run("status", "--port", url, "--json")
     status = json.loads(out)
     assert code == 0 and status["event"] == "status" and status["device"] == DEVICE
     assert status["latched"] == ["thickness_hihi", "watchdog_restart"]
+    assert status["faults"] == {"climate": "does not answer: check its power, SDA and SCL"}
 
     assert run("acknowledge", "thickness_hihi", "--port", url)[1] == (
         "still latched: watchdog restart\n"

@@ -103,9 +103,12 @@ def test_full_disk_is_told_and_not_acknowledged(tmp_path):
 def test_gaps_are_rows_and_count_as_lost():
     gap = events.Gap(DEVICE, 1, 2, 4, "overwritten")
     with Store(":memory:") as store:
-        client = FakeClient([records(0, 1), gap, records(5)], [events.Gap(DEVICE, 1, 6, 9, "app")])
-        _, summary = run(client, store)
+        client = FakeClient(
+            [records(0, 1), gap, records(5)], [events.Gap(DEVICE, 1, 6, 9, "overwritten")]
+        )
+        logger, summary = run(client, store)
         assert [(g["from_seq"], g["to_seq"]) for g in store.gaps()] == [(2, 4), (6, 9)]
+        assert logger.view.snapshots[-1].gaps == 7
     assert client.commits == [(1, 6), (1, 10)] and summary.lost == 7
 
 

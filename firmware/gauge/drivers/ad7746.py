@@ -29,7 +29,6 @@ from gauge.drivers import DriverError
 
 _STATUS = const(0x00)
 _CAP_SETUP = const(0x07)
-_VT_SETUP = const(0x08)
 
 _EXCERR = const(0x08)
 _RDY_VT = const(0x02)  # 0: new unread data
@@ -48,7 +47,6 @@ _EXCITATION = {"A": 0x0B, "B": 0x23}
 
 # By CAPF. An array, because the ints of a frozen tuple are objects: computing with one allocates.
 CONVERSION_US = array("i", (11_000, 11_900, 20_000, 38_000, 62_000, 77_000, 92_000, 109_600))
-TEMPERATURE_US = 20_100
 
 # States of the converter
 _CAPACITANCE = const(0)
@@ -180,27 +178,6 @@ class AD7746:
         if code == 0:
             self._state = _TEMPERATURE
         return code
-
-    def await_conversion(self, ready):
-        """Wait at most five conversions for the fall of /RDY; raises DriverError without it.
-
-        `ready` has `words` (the first one counts falls) and `level()`, see `gauge.hw`. For the
-        start of the gauge: it tells a broken /RDY wire from a chip that does not convert.
-        """
-        count = ready.words[0]
-        end = time.ticks_add(time.ticks_us(), 5 * self.period_us)
-        while ready.words[0] == count:
-            if time.ticks_diff(end, time.ticks_us()) < 0:
-                break
-            code = self.read()  # clears a /RDY that has been low since before
-            if code < drivers.SKIPPED:
-                raise DriverError(self._named(drivers.fault_text(code)))
-            time.sleep_ms(1)
-        else:
-            return
-        if ready.level():
-            raise DriverError(self._named("/RDY does not fall: check its wire to the board"))
-        raise DriverError(self._named("/RDY stays low: its wire is shorted to ground"))
 
     def _read_temperature(self):
         buf = self._buf7

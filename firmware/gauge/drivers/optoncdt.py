@@ -29,8 +29,11 @@ from micropython import const
 from gauge import drivers
 from gauge.drivers import DriverError
 
-FIRST_ERROR_CODE = 262_072  # from here on a distance word is an error code
+# Errors in place of a distance; the first three are found by the board (`gauge.record`).
 ERROR_CODES = {
+    1: "no distances arrive",
+    2: "damaged bytes: check the RS-422 pair, its termination and screen",
+    3: "distances jump as no web can",
     262_075: "data rate too high for the baud rate",
     262_076: "no peak: no target, or it is too dark",
     262_077: "peak before the measuring range",
@@ -43,27 +46,23 @@ ERROR_CODES = {
 
 def error_name(code):
     """Return what an error code in place of a distance says."""
-    return ERROR_CODES.get(code, "unknown error")
+    return ERROR_CODES.get(code, "unknown error %d" % code)
 
 
 class Model:
     """What differs between the models.
 
     A code x means the distance (num * x - off) * range / den from the start of the measuring
-    range, which is `smr` away from the sensor. Codes above `max_code` are no distances.
-    `rates_hz`: the rates it has, or (lowest, highest) of a free choice when `free_rate`.
-    `sync`: role -> command, empty when the model runs on its own clock. `latency_cycles`: from
-    the taking of a distance to the start of its output, in cycles of the rate; a first guess,
-    the calibration has the measured figure.
+    range. Codes above `max_code` are no distances. `rates_hz`: the rates it has, or (lowest,
+    highest) of a free choice when `free_rate`. `sync`: role -> command, empty when the model runs
+    on its own clock.
     """
 
-    def __init__(self, series, range_mm, smr_mm, error_8nm):
+    def __init__(self, series, range_mm):
         self.name = "%s-%d" % (series, range_mm)
         self.ident = series.encode()  # in the Name line of GETINFO
         self.range_mm = range_mm
         self.range_8nm = range_mm * 8_000_000
-        self.smr_8nm = smr_mm * 8_000_000
-        self.linearity_8nm = error_8nm  # data sheet, of a single sensor
         if series == "1420":
             self.num = 17
             self.off = 10_920
@@ -82,11 +81,6 @@ class Model:
             self.free_rate = True
             self.sync = _SYNC_1900
             self.setup = _SETUP_1900
-        self.latency_cycles = 3
-
-    def distance_8nm(self, code):
-        """Return the distance from the start of the measuring range (for the desk: may be big)."""
-        return (self.num * code - self.off) * self.range_8nm // self.den
 
     def check_rate(self, rate_hz):
         """Raise ValueError unless the model has this measuring rate."""
@@ -140,14 +134,14 @@ _SYNC_1900 = {
 
 # Index = config word laser_model: append only. The first one is the standard head's.
 MODELS = (
-    Model("1900", 2, 15, 8_000),
-    Model("1900", 10, 20, 16_000),
-    Model("1900", 25, 25, 40_000),
-    Model("1900", 50, 40, 80_000),
-    Model("1420", 10, 20, 64_000),
-    Model("1420", 25, 25, 160_000),
-    Model("1420", 50, 35, 320_000),
-    Model("1420", 100, 50, 640_000),
+    Model("1900", 2),
+    Model("1900", 10),
+    Model("1900", 25),
+    Model("1900", 50),
+    Model("1420", 10),
+    Model("1420", 25),
+    Model("1420", 50),
+    Model("1420", 100),
 )
 
 _PROMPT = b"->"

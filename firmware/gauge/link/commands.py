@@ -29,10 +29,6 @@ class Request:
         self._end = end
 
     @property
-    def n_bytes(self):
-        return self._end - self._start
-
-    @property
     def n_words(self):
         return (self._end - self._start) >> 2
 

@@ -94,14 +94,10 @@ GAP_NAMES = (
     "overwritten",  # the ring was full before the host had stored them
     "not_recorded",  # the board passed over these sequence numbers
     "board_restart",  # still in the board's memory when it restarted (said by the host)
-    "flash_write",  # sampling stood still while flash was written
-    "app",  # other cause, said by the application
 )
 GAP_OVERWRITTEN = 0
 GAP_NOT_RECORDED = 1
 GAP_BOARD_RESTART = 2
-GAP_FLASH_WRITE = 3
-GAP_APP = 4
 
 # Operations. Payloads of requests and replies are words (i) unless said otherwise; a reply whose
 # status is not OK carries a text. Every operation may be repeated: the same request id is
@@ -116,6 +112,7 @@ RESUME = 7
 CONFIG_WRITE = 8  # offset, then bytes of the blob -> -
 CONFIG_COMMIT = 9  # length, CRC32 of the blob as 4 bytes -> -; checked, stored, in force
 CONFIG_READ = 10  # offset, count -> length of the blob in force, then its bytes
+WHY = 11  # index into gauge.health.PART_NAMES -> text: what is wrong with it; empty: nothing
 # services: understood by boards and hosts of every layout
 REPL = 64  # end the program, leave the transport to the REPL
 RESET = 65
@@ -133,6 +130,7 @@ OP_NAMES = {
     CONFIG_WRITE: "config_write",
     CONFIG_COMMIT: "config_commit",
     CONFIG_READ: "config_read",
+    WHY: "why",
     REPL: "repl",
     RESET: "reset",
     BOOTLOADER: "bootloader",

@@ -74,6 +74,7 @@ class AD7746:
         self.input_open = False
         self.input_shorted = False
         self.results_lost = False
+        self._ready_cut = False
         self._noise = noise.Noise(scenario.run.seed, noise.CAPACITANCE)
         self._noise_t = noise.Noise(scenario.run.seed, noise.TEMPERATURE)
         self._rate = 1 + 1e-6 * self.spec.clock_ppm
@@ -154,8 +155,18 @@ class AD7746:
     def _drive(self, level: bool) -> None:
         if level != self.ready:
             self.ready = level
-            if self.on_ready is not None:
+            if self.on_ready is not None and not self._ready_cut:
                 self.on_ready(level)
+
+    def cut_ready(self, cut: bool) -> None:
+        """Cut the wire of /RDY, so that the board's pull-up holds it high, or join it again."""
+        self._ready_cut = cut
+        if self.on_ready is not None:
+            self.on_ready(cut or self.ready)
+
+    def disturb(self) -> None:
+        """Change a bit of the CAPDAC, as a disturbance on the supply may."""
+        self._set(CAPDAC_A, self.registers[CAPDAC_A] ^ 0x04)
 
     # -- conversions
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import output
-from ..errors import IncompleteError, Interrupted
+from ..errors import IncompleteError, Interrupted, PorogaugeError
 from . import options
 
 
@@ -94,20 +94,23 @@ def _measure(
     database = folder / "roll.db"
     with (
         Stop().on_signals() as stop,
-        emulated_board(path, target, pace=pace, seed=seed) as url,
+        emulated_board(path, target, pace=pace, seed=seed) as board,
         Store(database, lock=True) as store,
     ):
-        output.note(f"the board answers on {url}; sending recipe and calibration")
-        documents = send_files(url, 921_600, 60.0, files)
-        with Client(url, timeout_s=60.0, known=store.settled) as client:
+        output.note(f"the board answers on {board.url}; sending recipe and calibration")
+        documents = send_files(board.url, 921_600, 60.0, files)
+        with Client(board.url, timeout_s=60.0, known=store.settled) as client:
             client.connect()
             view = make_view("porogauge demo")
             try:
                 logged = Logger(client, store, view, documents=documents).run(
-                    stop=stop, until=lambda s: s.values.get("t_us", 0) >= end_us
+                    stop=stop,
+                    until=lambda s: s.values.get("t_us", 0) >= end_us or not board.running,
                 )
             finally:
                 view.close()
+        if not board.running:
+            raise PorogaugeError(f"the emulated board ended before its roll; {database} has why")
     if logged.stopped:
         return {}, True
     return _conclude(folder, path, target, seed, logged), False

@@ -39,6 +39,7 @@ def status(port: str | None, baud: int, wait: float, health: bool) -> None:
     with opened(port, baud, wait) as client:
         hello = client.connect()
         found = decode_status(client.status())
+        faults = client.faults()
         machine = client.health() if health else None
     who = {
         "device": hello.device,
@@ -46,8 +47,10 @@ def status(port: str | None, baud: int, wait: float, health: bool) -> None:
         "firmware": hello.firmware,
         "boot": hello.boot,
     }
-    output.emit("status", **who, **found, **({"health": machine} if machine else {}))
-    output.say(_status_text(who, found))
+    output.emit(
+        "status", **who, **found, faults=faults, **({"health": machine} if machine else {})
+    )
+    output.say(_status_text(who, found, faults))
     if machine:
         output.say("\n".join(f"{name:18} {value}" for name, value in machine.items()))
 
@@ -65,7 +68,7 @@ def _number(value: Any, factor: float, digits: int, u: Any = None, unit: str = "
     return f"{text} {unit}".rstrip()
 
 
-def _status_text(who: dict[str, Any], s: dict[str, Any]) -> str:
+def _status_text(who: dict[str, Any], s: dict[str, Any], faults: dict[str, str]) -> str:
     names = [_words(name) for name in s["flags"]]
     latched = [_words(name) for name in s["latched"] if name not in s["flags"]]
     reference = "none since the board started"
@@ -83,6 +86,7 @@ def _status_text(who: dict[str, Any], s: dict[str, Any]) -> str:
         ("permittivity", _number(s["permittivity_e4"], 10_000, 4)),
         ("no number", "" if s["valid"] else _words(s["reason"])),
         ("flags", ", ".join(names) or "none"),
+        *((_words(name), text) for name, text in faults.items()),
         ("to acknowledge", ", ".join(latched)),
         ("reject output", "good" if "good" in s["outputs"] else "reject"),
         ("position", _number(s["position_mm"], 1000, 2, unit="m")),

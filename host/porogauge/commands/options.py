@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from .. import output
@@ -37,16 +35,3 @@ wait_option = click.option(
 )
 
 database_argument = click.argument("database", metavar="FILE.db", type=click.Path(dir_okay=False))
-
-
-def recipe_options(command: Any) -> Any:
-    """--recipe and --calibration, both optional: the built-in standard ones."""
-    for name, what in (("calibration", "Calibration of the head"), ("recipe", "Recipe")):
-        command = click.option(
-            f"--{name}",
-            metavar="FILE.toml",
-            type=click.Path(dir_okay=False),
-            envvar=f"POROGAUGE_{name.upper()}",
-            help=f"{what}; without it the built-in standard one.",
-        )(command)
-    return command

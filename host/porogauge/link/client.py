@@ -220,6 +220,14 @@ class Client:
         """Words of HEALTH by their names in gauge.health."""
         return dict(zip(health.HEALTH_NAMES, self.words(protocol.HEALTH), strict=False))
 
+    def faults(self) -> dict[str, str]:
+        """What is wrong with each part of gauge.health.PART_NAMES; those that are well lack."""
+        texts = {
+            name: self.request(protocol.WHY, wire.words(index)).decode("utf-8", "replace")
+            for index, name in enumerate(health.PART_NAMES)
+        }
+        return {name: text for name, text in texts.items() if text}
+
     def read_config(self) -> bytes:
         """The configuration blob in force; empty when there is none."""
         blob, length = b"", 1

@@ -24,8 +24,8 @@ Pause = tuple[int, int, int]  # first and last sequence, cause
 
 
 def gap_name(cause: int) -> str:
-    """Name of a cause; those that are newer than this program are 'app'."""
-    return protocol.GAP_NAMES[min(cause, len(protocol.GAP_NAMES) - 1)]
+    """Name of a cause; one that this host does not know stays visible as a number."""
+    return protocol.GAP_NAMES[cause] if cause < len(protocol.GAP_NAMES) else f"unknown_{cause}"
 
 
 class Journal:
