@@ -10,7 +10,7 @@ STAMPS := build/stamps
 VENV_NEEDS := $(shell $(PYTHON) -c "import ensurepip, venv" 2>/dev/null || echo $(STAMPS)/tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all image demo test lint format clean distclean
+.PHONY: help setup setup-all image demo test bench lint format clean distclean
 
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: setup  ## run a roll with defects on the emulated board, live in the termi
 
 test: setup lint  ## check style and run every test (about 10 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+bench: setup  ## count what the firmware costs on the emulated board, in cycles
+	@$(BIN)/python firmware/tests/bench.py
 
 lint: $(STAMPS)/packages  ## check style only
 	@$(BIN)/ruff check --quiet .

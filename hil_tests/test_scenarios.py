@@ -118,7 +118,7 @@ def test_position_follows_the_web():
     line = run.instruments.world.line
     rows = run.records()
     start = None
-    for row in rows:
+    for row in rows[60:]:
         true_mm = float(line.position_mm(run.window_end_ns(row) * 1e-9))
         if start is None:
             start = row["position_mm"] - true_mm
@@ -231,7 +231,9 @@ def test_no_value_is_lost_in_30_seconds(half_a_minute):
         assert samples >= 4 * 30_000 - 4 * 66
     assert (summary["lost"], summary["gaps"], summary["duplicated"]) == (0, 0, 0)
     # none was lost behind the frame temperature's hole at the start
-    assert sum(row[record.LOST] for row in rows[5:]) == 0
+    measuring = [row for row in rows if row[record.STATE] == record.STATE_MEASURING]
+    assert len(measuring) > 2600
+    assert sum(row[record.LOST] for row in measuring) == 0
     assert not any(row[record.FLAGS] & record.FLAG_OVERRUN for row in rows)
 
 
@@ -419,7 +421,7 @@ def test_the_marker_meets_the_defect():
     middle_s = 3 + 0.5 / 0.3
     assert on_s <= middle_s - 0.02 / 0.3 + 0.013
     assert off_s >= middle_s + 0.02 / 0.3 - 0.004
-    assert off_s - on_s < 0.1 / 0.3
+    assert off_s - on_s < 0.065 / 0.3
 
 
 # -- states: what the gauge does, and why -------------------------------------------------------
@@ -430,8 +432,8 @@ def test_states_follow_the_film():
     scenario = load("web_break", run={"duration_s": 7})
     run = done(scenario)
     rows = run.records()
-    assert phases(rows) == [
-        ("fault", "calibration_missing"),
+    assert rows[0]["state_reason"] == "calibration_missing"
+    assert phases(row for row in rows if row["t_us"] > 200_000) == [
         ("off_sheet", "no_film"),
         ("standardising", "standardising"),
         ("off_sheet", "no_film"),
@@ -488,7 +490,7 @@ def test_warm_up():
     )
     run = done(scenario)
     rows = run.records()
-    assert phases(rows)[1:] == [
+    assert phases(row for row in rows if row["t_us"] > 200_000) == [
         ("warm_up", "warming_up"),
         ("off_sheet", "no_film"),
         ("standardising", "standardising"),

@@ -56,6 +56,7 @@ def make():
     targets = []
 
     def make(program="", **options):
+        options.setdefault("files", {})["boot.id"] = b"0"
         target = UnixTarget(program=program, **options)
         targets.append(target)
         target.boot()

@@ -211,6 +211,7 @@ class App:
         self._conversion_us = 0  # length of the last conversion that was measured
         self._read_to = hardware.now()  # up to here the lasers' rings have been read
         self._ring_us = 0  # what they hold
+        self._skip_us = 0  # from here on they must be emptied
         self._keep_us = 0  # what the next window may need of it
         self._t_close = hardware.now()
         self._lost = 0  # conversions since the window before
@@ -329,7 +330,7 @@ class App:
             self._rh_ppm = _NORMAL_RH_PPM
             self._warm_up_s = words[config.WARM_UP_S]
             self._counts_per_m = words[config.COUNTS_PER_M]
-            self._electrode_mm = words[config.ELECTRODE_MM]
+            self._electrode_mm = words[config.ELECTRODE_MM] + 1  # positions are rounded, too
             self.config_fault = ""
         lasers = self.hw.lasers
         self.a = HeadLaser(lasers[0], "A", model, rate, latency_a, sync, self.hw.board.LASER_BAUD)
@@ -343,6 +344,7 @@ class App:
         period = self.capacitance.period_us
         self._read_to = self.hw.now()
         self._ring_us = self._ring_samples() * (1_000_000 // rate)
+        self._skip_us = self._ring_us - (self._ring_us >> 2)
         self._keep_us = period + (period >> 4) + self._late_us
         blob = self._config_blob
         if words is None or blob is None:
@@ -415,7 +417,8 @@ class App:
         sleep_ms = _LASERS_MS
         if not self._pending:
             self._do_slow_duties(now)
-            sleep_ms = _SLEEP_MS
+            if not self.capacitance.fault:  # else no /RDY ends the sleep, and windows fall behind
+                sleep_ms = _SLEEP_MS
         elif ticks_diff(now, self._duties_at) >= _DUTIES_US:
             self._do_slow_duties(now)
         hw.watchdog_feed()
@@ -437,7 +440,7 @@ class App:
         elif capacitance.fault and not self._pending:
             # windows go on without the converter, by the clock
             if ticks_diff(now, self._t_close) >= 2 * capacitance.period_us:
-                t_close = (self._t_close + capacitance.period_us) & _TICKS
+                t_close = (self._t_close - _TICKS - 1 + capacitance.period_us) & _TICKS
                 self._begin_window(t_close, capacitance.code, self.hw.encoder.counts())
         if self._pending:
             a, b = self.a, self.b
@@ -473,7 +476,7 @@ class App:
     def _do_slow_duties(self, now):
         """Everything that may wait for the end of a window."""
         self._duties_at = now
-        if not self._pending and ticks_diff(now, self._read_to) > self._ring_us >> 1:
+        if not self._pending and ticks_diff(now, self._read_to) > self._skip_us:
             self._skip(now)
         self.capacitance.watch(now)
         self.a.poll(now)
@@ -535,7 +538,8 @@ class App:
         self._t_close = t_close
         self._code = code
         self._move_web(counts)
-        self._deadline = (t_close + self._late_us) & _TICKS
+        # written so that no sum reaches 2**30: that would allocate
+        self._deadline = (t_close - _TICKS - 1 + self._late_us) & _TICKS
         self._pending = True
 
     def _finish_window(self, now):

@@ -118,6 +118,11 @@ def scale_of(words):
     return new_scale(MODELS[index], words[config.LASER_RATE_HZ])
 
 
+def code_64(scale):
+    """Return the length of one code, in 1/64 of 1/8 nm."""
+    return scale[_CODE_64]
+
+
 @micropython.viper
 def _variance(rec, base: int, share: int, unseen: int) -> int:
     """Variance of a mean, in code**2 / 4096: `share` of a sample's, in 1/65536, and `unseen`."""

@@ -32,7 +32,7 @@ import micropython
 from micropython import const
 
 from gauge import config, record, reference
-from gauge.distance import deviation, reading, scale_of
+from gauge.distance import code_64, deviation, reading, scale_of
 from gauge.kernels import isqrt, muldiv, per_kelvin, root_sum_square
 from gauge.mixture import Mixture
 
@@ -79,6 +79,8 @@ record.expect(
     FLAGS=_FLAGS,
     CAP_CODE=_CAP_CODE,
     A_N=_A,
+    A_FIRST=_A + 2,
+    A_LAST=_A + 3,
     A_ERRORS=_A_ERRORS,
     A_ERROR_CODE=_A_ERROR_CODE,
     B_N=_B,
@@ -139,7 +141,11 @@ _DIST_A = const(23)  # distance and variance of laser A, then of laser B
 _DIST_B = const(25)
 _U_T = const(27)  # u(t) without the common term
 _TERM = const(28)  # 3 terms of a sum of squares
-_WORDS = const(31)
+_TILE = const(31)  # thickness of the reference tile; 0: none, or one that a film may have, too
+_CODE_64 = const(32)  # length of a laser's code in 1/64 of 1/8 nm
+_WORDS = const(33)
+
+_LIKE_TILE = const(80_000)  # a thickness so near to the tile's is the tile's
 
 _COPIED = (
     (_OFFSET, config.THICKNESS_OFFSET_8NM),
@@ -197,14 +203,41 @@ def _capacitance(rec, state) -> int:
 
 
 @micropython.viper
+def _at_edge(rec, state, t: int) -> int:
+    """Whether the lasers see the tile, or change over to it or from it within the window.
+
+    At the edge of the film the electrodes still have some of it while the lasers have none. The
+    web's motion takes from one distance what it adds to the other; a change of both is one of
+    thickness, and half of the way to the tile's is no film's.
+    """
+    r = ptr32(rec)
+    w = ptr32(state)
+    off = w[_TILE]
+    if off == 0:
+        return 0
+    off -= t
+    if off < 0:
+        off = 0 - off
+    change = r[_A + 3] - r[_A + 2] + r[_B + 3] - r[_B + 2]
+    if change < 0:
+        change = 0 - change
+    if off < _LIKE_TILE or change > int(muldiv((off >> 1) + _LIKE_TILE, 64, w[_CODE_64], 9)):
+        return 1
+    return 0
+
+
+@micropython.viper
 def _thickness(rec, state, in_gap: int, seen_a: int, seen_b: int, scatter: int) -> int:
     """t and u(t); `seen_*`: the laser gave a distance. Return 1 when there is a thickness."""
     r = ptr32(rec)
     w = ptr32(state)
     if in_gap == _PRESENT:
-        # Error codes of both sensors in one window: the edge of the film, or a hole, passed.
-        if r[_A_ERROR_CODE] > 2 and r[_B_ERROR_CODE] > 2:
-            if r[_A_ERRORS] > 1 and r[_B_ERRORS] > 1 and r[_A] > 0 and r[_B] > 0:
+        # Error codes or jumps of both sensors in one window: the edge of the film, or a hole,
+        # passed. On the border of two windows each of them has one jump.
+        code_a = r[_A_ERROR_CODE]
+        code_b = r[_B_ERROR_CODE]
+        if code_a > 2 and code_b > 2 and r[_A] > 0 and r[_B] > 0:
+            if code_a + code_b == 6 or r[_A_ERRORS] > 1 and r[_B_ERRORS] > 1:
                 r[_REASON] = _IS_EDGE
                 return 0
         if seen_b == 0:
@@ -226,6 +259,9 @@ def _thickness(rec, state, in_gap: int, seen_a: int, seen_b: int, scatter: int) 
         if in_gap == _PRESENT:
             r[_REASON] = _IS_NOT_PHYSICAL
             r[_FLAGS] |= _NOT_PHYSICAL
+        return 0
+    if in_gap == _PRESENT and int(_at_edge(rec, state, t)) != 0:
+        r[_REASON] = _IS_EDGE
         return 0
     r[_THICKNESS] = t
     r[_VALID] = _OK_THICKNESS
@@ -283,6 +319,14 @@ class Film:
         state = self._state = array("i", bytes(4 * _WORDS))
         for index, word in _COPIED:
             state[index] = words[word]
+        tile = words[config.REFERENCE_8NM]
+        if (
+            words[config.THICKNESS_LOLO_8NM] <= tile <= words[config.THICKNESS_HIHI_8NM]
+            and words[config.THICKNESS_MIN_8NM] <= tile <= words[config.THICKNESS_MAX_8NM]
+        ):
+            tile = 0
+        state[_TILE] = tile
+        state[_CODE_64] = code_64(self.scale)
         # 8.192 pF over 2**24 codes; numbers of this line may be big, once
         gain = 1_000_000 + words[config.CAP_GAIN_PPM]
         state[_CAP_SCALE] = (8_192_000 * 1_000_000 + gain // 2) // gain

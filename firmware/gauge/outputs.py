@@ -59,14 +59,14 @@ class Marker:
         return self._start[self._first] <= here
 
     def _add(self, start, end):
-        if end < start + self._length:
-            end = start + self._length
         newest = (self._first + self._n - 1) & (_PIECES - 1)
         if self._n and (start <= self._end[newest] or self._n == _PIECES):
             if end > self._end[newest]:
                 self._end[newest] = end
             return
         newest = (newest + 1) & (_PIECES - 1)
+        if end < start + self._length:
+            end = start + self._length
         self._start[newest] = start
         self._end[newest] = end
         self._n += 1

@@ -72,7 +72,7 @@ class Capacitance:
             self.period_us = self._chip.period_us
             # it takes some conversions to see whether the attempt has helped
             self._retry_us = _RETRY_US + _MISSING * self.period_us
-            self.fault = 0
+            self.fault = drivers.NOT_READY  # until a conversion comes
             self.text = ""
         except DriverError as error:
             self._fail(drivers.NO_ANSWER, error.fault)

@@ -11,17 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-if __name__ == "__main__":
-    import porogauge  # noqa: F401  gives the desk's Python a stand-in for `micropython`
-
-from gauge import config
 from porogauge_bench.calibration import exact_words
 from porogauge_bench.rp2040 import RP2040Target
 from porogauge_bench.runner import Run
 from porogauge_bench.scenario import Scenario
 from porogauge_bench.target import TargetError
 
-CYCLES_PER_US = 125
 SETTLED_NS = 2_000_000_000  # all start-up is over, film is in the gap
 UNDISTURBED_NS = 2_000_000_000
 SETTLING = 370  # windows before the stopwatches: longer than both
@@ -214,12 +209,3 @@ def _shares(overhead: list[int], spans: list[int], calls: list[int]) -> list[Sha
             Share(depth, name, total / max(1, calls[i]), calls[i] / WINDOWS, total / WINDOWS)
         )
     return shares
-
-
-if __name__ == "__main__":
-    w = measure()
-    print(f"busy {w.cycles:.0f} cycles of {w.period_us:.1f} us = {w.cycles / 125 / w.period_us:.4f}")
-    for p in w.parts:
-        name = "  " * p.depth + p.name
-        us = p.per_window / 125
-        print(f"{name:44}{p.calls:6.2f}{p.cycles:9.0f}{us:9.1f}{us / w.period_us:7.1%}")

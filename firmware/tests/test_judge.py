@@ -304,7 +304,9 @@ def test_marker_marks_what_was_bad_and_nothing_else(program, delay, length, move
         before = position if positions else position + step
         position += step
         positions.append(position)
-        if bad:
+        if bad and pieces and before <= pieces[-1][1]:
+            pieces[-1] = (pieces[-1][0], max(position, pieces[-1][1]))
+        elif bad:
             pieces.append((before, max(position, before + length)))
         here = position - delay
         expected.append(int(any(start <= here <= end for start, end in pieces)))

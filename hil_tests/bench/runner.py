@@ -48,6 +48,10 @@ DRAIN_NS = 30_000_000_000  # longest time for the last records to arrive after t
 SETTLE_NS = 1_000_000_000  # of measuring, before the heap is looked at
 HEALTH_NS = 1_000_000_000  # between two looks at the board's health
 
+RESULTS = (  # of a run in its folder
+    *("records.jsonl", "truth.jsonl", "summary.json"),
+    *("roll.db", "roll.db-wal", "roll.db-shm"),
+)
 SUMMARY = {
     "scenario": "name of the scenario",
     "target": "rp2040 or unix32",
@@ -407,7 +411,8 @@ def run_scenario(
 ) -> dict[str, Any]:
     """Run a scenario and leave its results in the folder `out`; return the summary.
 
-    `seed` replaces the scenario's. An existing roll.db in the folder is replaced: a run is whole.
+    `seed` replaces the scenario's. Results of an earlier run in the folder are replaced: a run is
+    whole.
     `progress(virtual_s, duration_s)` is called now and then.
     """
     scenario = path if isinstance(path, Scenario) else Scenario.load(path)
@@ -415,7 +420,7 @@ def run_scenario(
         scenario.run.seed = seed
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("roll.db", "roll.db-wal", "roll.db-shm"):
+    for name in RESULTS:
         (folder / name).unlink(missing_ok=True)
     run = Run(scenario, target, folder / "roll.db", progress)
     summary = run.go()

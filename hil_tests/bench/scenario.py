@@ -23,6 +23,8 @@ from typing import Any
 from . import fields
 from .fields import AUTO, Field
 
+LONGEST_LATENCY_US = 19_900  # of a laser, that a calibration can state, less three characters
+
 
 class ScenarioError(ValueError):
     """A scenario is wrong; the text says what, and what is legal."""
@@ -172,6 +174,13 @@ class Scenario:
             raise ScenarioError(
                 f"{self.source}: laser.rate_hz: {laser.rate_hz} is not legal for a "
                 f"{laser.model}: 250, 500, 1000, 2000 or 4000 Hz"
+            )
+        latency_us = laser.latency_cycles * 1e6 / laser.rate_hz
+        if latency_us > LONGEST_LATENCY_US:
+            raise ScenarioError(
+                f"{self.source}: laser.latency_cycles: {laser.latency_cycles} cycles at "
+                f"{laser.rate_hz} Hz are {latency_us / 1000:g} ms: legal is up to "
+                f"{LONGEST_LATENCY_US * laser.rate_hz // 1_000_000} cycles at this rate"
             )
         cap.conversion_ms = float(cap.conversion_ms)
         if cap.capdac_code == AUTO:
