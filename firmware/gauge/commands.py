@@ -79,6 +79,7 @@ class Commands:
         words[health.STATUS_STANDARD_S] = -1 if t_s < 0 else app.session.clock.s - t_s
         report = standardiser.report
         words[health.STATUS_STANDARD_RESULT] = report[standardise.REPORT_RESULT]
+        words[health.STATUS_STANDARD_CAUSE] = report[standardise.REPORT_CAUSE]
         words[health.STATUS_AS_FOUND_C0_AF] = report[standardise.REPORT_AS_FOUND_C0_AF]
         words[health.STATUS_AS_LEFT_C0_AF] = report[standardise.REPORT_AS_LEFT_C0_AF]
         words[health.STATUS_AS_FOUND_D_8NM] = report[standardise.REPORT_AS_FOUND_D_8NM]
@@ -102,6 +103,8 @@ class Commands:
         words[health.HEALTH_CLIMATE_ERRORS] = app.climate.errors
         words[health.HEALTH_LASER_A_ERRORS] = app.a.errors
         words[health.HEALTH_LASER_B_ERRORS] = app.b.errors
+        app.a.window.put_counters(words, health.HEALTH_LASER_A_RATE_TOO_HIGH)
+        app.b.window.put_counters(words, health.HEALTH_LASER_B_RATE_TOO_HIGH)
         used = gc.mem_alloc()  # looks at the whole heap, which takes most of a window
         words[health.HEALTH_HEAP_ALLOC] = used
         words[health.HEALTH_HEAP_FREE] = self._heap_bytes - used

@@ -41,6 +41,24 @@ STATUS_NAMES = (
     "solid_8nm",
     "u_thickness_8nm",
     "u_porosity_ppm",
+    "standard_cause",  # index into STANDARD_CAUSES: why the last one was refused
+)
+
+# Why a standardisation was refused.
+STANDARD_CAUSES = ("none", "c0_jump", "c0_drift", "d_jump", "d_drift")
+
+# What a laser sends in place of a distance, counted one by one (`gauge.windows`).
+LASER_COUNTERS = (
+    "rate_too_high",  # 262075: data rate too high for the baud rate
+    "no_peak",  # 262076
+    "before_range",  # 262077
+    "behind_range",  # 262078
+    "not_calculated",  # 262080
+    "too_wide",  # 262081
+    "off",  # 262082
+    "other",
+    "broken",  # broken byte sequences
+    "jump",  # distances that jump as no web can
 )
 
 # The machine: whether the board has what it needs.
@@ -62,6 +80,8 @@ HEALTH_NAMES = (
     "laser_a_errors",
     "laser_b_errors",
 )
+for _laser in ("laser_a_", "laser_b_"):
+    HEALTH_NAMES += tuple(_laser + name for name in LASER_COUNTERS)
 # What may be at fault: WHY asks for one by its index and is answered with a text.
 PART_NAMES = ("configuration", "capacitance", "climate", "laser_a", "laser_b")
 RESET_CAUSES = ("power", "watchdog", "reset")

@@ -34,7 +34,7 @@ from gauge.kernels import isqrt, muldiv
 REPORT_NAMES = (
     "count",  # successful ones since boot
     "result",  # index into record.REASON_NAMES: ok, standardisation_refused, or what ended it
-    "cause",  # index into CAUSES: why it was refused
+    "cause",  # index into health.STANDARD_CAUSES: why it was refused
     "t_s",  # seconds since boot
     "windows",  # windows that were averaged
     "as_found_c0_af",  # in force before
@@ -45,7 +45,6 @@ REPORT_NAMES = (
     "as_left_d_8nm",
     "frame_mc",
 )
-CAUSES = ("none", "c0_jump", "c0_drift", "d_jump", "d_drift")
 (
     REPORT_COUNT,
     REPORT_RESULT,

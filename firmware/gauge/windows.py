@@ -52,7 +52,11 @@ _MAX_CODE = const(24)  # codes above are error codes
 _RING_MASK = const(25)
 _STAMP_MASK = const(26)
 _BYTE_US = const(27)
-_WORDS = const(28)
+_COUNTERS = const(28)  # one for each of health.LASER_COUNTERS
+_WORDS = const(38)
+_COUNT_OTHER = const(7)
+_COUNT_BROKEN = const(8)
+_COUNT_JUMP = const(9)
 
 # Error codes of the record
 _NO_DATA = const(1)
@@ -140,6 +144,12 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                 if code > max_code:
                     st[_ERRORS] += 1
                     st[_ERROR_CODE] = code
+                    kind = code - 262075  # codes without a meaning are 262079 and those outside
+                    if kind < 0 or kind == 4 or kind > 7:
+                        kind = _COUNT_OTHER
+                    elif kind > 4:
+                        kind -= 1
+                    st[_COUNTERS + kind] = (st[_COUNTERS + kind] + 1) & 0x3FFFFFFF
                     st[_RUN] = 0
                 else:
                     n = st[_N]
@@ -164,6 +174,8 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                             d = 2047
                             st[_ERRORS] += 1
                             st[_ERROR_CODE] = _JUMP
+                            k = st[_COUNTERS + _COUNT_JUMP] + 1
+                            st[_COUNTERS + _COUNT_JUMP] = k & 0x3FFFFFFF
                         st[_D2] += d * d
                         st[_N_D2] += 1
                     elif st[_RUN] < 2:
@@ -173,6 +185,8 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
         if broken:
             st[_ERRORS] += 1
             st[_ERROR_CODE] = _BROKEN
+            k = st[_COUNTERS + _COUNT_BROKEN] + 1
+            st[_COUNTERS + _COUNT_BROKEN] = k & 0x3FFFFFFF
             st[_RUN] = 0
         tail = (tail + step) & ring_mask
         if step == 1:
@@ -195,6 +209,12 @@ def _open(st: ptr32, t_open: int, t_close: int):
         st[i] = 0
     st[_OPEN] = t_open
     st[_CLOSE] = t_close
+
+
+@micropython.viper
+def _put_counters(words: ptr32, at: int, st: ptr32):
+    for i in range(10):
+        words[at + i] = st[_COUNTERS + i]
 
 
 @micropython.viper
@@ -250,3 +270,7 @@ class LaserWindow:
             st[_ERRORS] = 1
             st[_ERROR_CODE] = _NO_DATA
         _put(rec, at, st)
+
+    def put_counters(self, words, at):
+        """Write the error counters since the start, mod 2**30, into `words` from index `at` on."""
+        _put_counters(words, at, self._st)

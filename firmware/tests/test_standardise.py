@@ -8,7 +8,7 @@ from film_reference import FIELD, NM, UM, cap_codes, codes, laser_fields, make_r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gauge import record, reference, standardise
+from gauge import health, record, reference, standardise
 
 PROGRAM = """
 from array import array
@@ -179,7 +179,7 @@ def test_refused_for_drift(program, change, rows, cause):
     assert found[-1, 2] & REFUSED
     assert in_force(program) == before
     assert told["result"] == record.REASON_STANDARDISATION_REFUSED
-    assert standardise.CAUSES[told["cause"]] == cause
+    assert health.STANDARD_CAUSES[told["cause"]] == cause
     assert told["as_left_c0_af"] == told["as_found_c0_af"] == 5_566_000
     if "c_af" in rows:
         assert abs(told["measured_c0_af"] - rows["c_af"]) <= 1
@@ -200,7 +200,7 @@ def test_refused_for_a_jump(program, jump, refused):
     assert found[:, 0].any() != refused
     if refused:
         assert not found[30:, 1].any()
-        assert standardise.CAUSES[report(program)["cause"]] == "c0_jump"
+        assert health.STANDARD_CAUSES[report(program)["cause"]] == "c0_jump"
 
 
 def test_refused_for_a_jump_of_the_tile(program):
@@ -209,7 +209,7 @@ def test_refused_for_a_jump_of_the_tile(program):
     program.call("request")
     rows = [empty(values, d_8nm=2000 * UM)] * 20 + [empty(values, d_8nm=2000.5 * UM)]
     assert feed(program, rows)[-1, 2] & REFUSED
-    assert standardise.CAUSES[report(program)["cause"]] == "d_jump"
+    assert health.STANDARD_CAUSES[report(program)["cause"]] == "d_jump"
 
 
 def test_noise_is_not_refused(program):

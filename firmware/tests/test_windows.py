@@ -59,6 +59,11 @@ def put():
     window.put(rec, record.A_N)
     return rec[record.A_N:record.A_N + 13]
 
+def counters():
+    words = array("i", bytes(40))
+    window.put_counters(words, 0)
+    return words
+
 def locked(times):
     import micropython
     micropython.heap_lock()
@@ -206,6 +211,20 @@ def test_without_data_the_window_says_so(program):
     program.call("open_window", 0, 11_000)
     assert program.call("take") == 0
     assert program.call("put") == [0] * 11 + [1, 1]
+
+
+def test_every_error_code_has_a_counter(program):
+    """Each code of the sensor, codes without a meaning, broken bytes and jumps, one by one."""
+    before = program.call("counters")
+    program.call("restart")
+    codes = (262_075, 262_076, 262_077, 262_078, 262_080, 262_081, 262_082, 262_079, 240_000)
+    data = b"".join(frame(code) * (k + 1) for k, code in enumerate(codes))
+    data += b"\x41\x41" + b"".join(map(frame, (1000, 1000, 1000, 100_000, 100_000, 100_000)))
+    program.call("open_window", 0, 500_000)
+    program.call("feed", data, [LATENCY_US + 11 * k + 20 for k in range(len(data))])
+    program.call("take")
+    counted = [b - a for a, b in zip(before, program.call("counters"), strict=True)]
+    assert counted == [1, 2, 3, 4, 5, 6, 7, 8 + 9, 2, 2]
 
 
 def test_nothing_is_allocated(program):

@@ -127,8 +127,11 @@ def standardise(
         )
         if not running and (started or younger):
             if status["standard_result"] not in (None, "ok"):
+                why = status["standard_result"].replace("_", " ")
+                if status["standard_cause"] not in (None, "none"):
+                    why += f" ({status['standard_cause'].replace('_', ' ')})"
                 raise PorogaugeError(
-                    f"standardisation refused: {status['standard_result'].replace('_', ' ')};"
+                    f"standardisation ended with: {why};"
                     " clean the head, check that the gap is empty and the head in its place"
                 )
             return status

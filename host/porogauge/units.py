@@ -4,7 +4,7 @@
 mapping of field name to word) into a dict of plain Python values. A number that the gauge did not
 declare valid is None, never 0; flags, states and reasons are names.
 
-    >>> from gauge import record
+    >>> from gauge import health, record
     >>> words = record.new()
     >>> words[record.THICKNESS_8NM] = 200_000
     >>> words[record.VALID] = record.VALID_THICKNESS
@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gauge import record
+from gauge import health, record
 
 __all__ = ["FIELDS", "RAW_PREFIX", "decode", "decode_all", "decode_status", "raw", "total_us"]
 
@@ -198,6 +198,7 @@ def decode_status(words: Mapping[str, int]) -> dict[str, Any]:
         "head_id": get("head_id") if get("configured") else None,
         "standard_age_s": None if get("standard_s") in (None, -1) else get("standard_s"),
         "standard_result": named("standard_result", record.REASON_NAMES),
+        "standard_cause": named("standard_cause", health.STANDARD_CAUSES),
         "as_found_c0_af": get("as_found_c0_af"),
         "as_left_c0_af": get("as_left_c0_af"),
         "as_found_d_nm": scaled("as_found_d_8nm", 8),
