@@ -99,12 +99,12 @@ class Commands:
         words[health.HEALTH_LINK_DROPPED] = session.ring.dropped
         words[health.HEALTH_LINK_RESENT] = session.ring.resent
         words[health.HEALTH_LINK_BAD_FRAMES] = session.bad_frames
-        words[health.HEALTH_CAPACITANCE_ERRORS] = app.capacitance.errors
+        words[health.HEALTH_CAPACITANCE_ERRORS] = app.head.capacitance.errors
         words[health.HEALTH_CLIMATE_ERRORS] = app.climate.errors
-        words[health.HEALTH_LASER_A_ERRORS] = app.a.errors
-        words[health.HEALTH_LASER_B_ERRORS] = app.b.errors
-        app.a.window.put_counters(words, health.HEALTH_LASER_A_RATE_TOO_HIGH)
-        app.b.window.put_counters(words, health.HEALTH_LASER_B_RATE_TOO_HIGH)
+        words[health.HEALTH_LASER_A_ERRORS] = app.head.a.errors
+        words[health.HEALTH_LASER_B_ERRORS] = app.head.b.errors
+        app.head.a.window.put_counters(words, health.HEALTH_LASER_A_RATE_TOO_HIGH)
+        app.head.b.window.put_counters(words, health.HEALTH_LASER_B_RATE_TOO_HIGH)
         used = gc.mem_alloc()  # looks at the whole heap, which takes most of a window
         words[health.HEALTH_HEAP_ALLOC] = used
         words[health.HEALTH_HEAP_FREE] = self._heap_bytes - used
@@ -120,13 +120,13 @@ class Commands:
         if name == "configuration":
             text = app.config_fault
         elif name == "capacitance":
-            text = app.capacitance.why()
+            text = app.head.capacitance.why()
         elif name == "climate":
             text = app.climate.why()
         elif name == "laser_a":
-            text = app.a.why(rec[r.A_ERROR_CODE])
+            text = app.head.a.why(rec[r.A_ERROR_CODE])
         else:
-            text = app.b.why(rec[r.B_ERROR_CODE])
+            text = app.head.b.why(rec[r.B_ERROR_CODE])
         reply.text(text)
         return protocol.OK
 

@@ -69,8 +69,27 @@ if record.A_ERROR_CODE - record.A_N != _ERROR_CODE or record.B_N - record.A_N !=
 
 
 @micropython.viper
-def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
+def _count_error(state, code: int):
+    """Note an error of the window, and count it by its kind."""
+    st = ptr32(state)
+    st[_ERRORS] += 1
+    st[_ERROR_CODE] = code
+    kind = code - 262075
+    if code == _JUMP:
+        kind = _COUNT_JUMP
+    elif code == _BROKEN:
+        kind = _COUNT_BROKEN
+    elif kind < 0 or kind == 4 or kind > 7:  # 262079 and those outside have no meaning
+        kind = _COUNT_OTHER
+    elif kind > 4:
+        kind -= 1
+    st[_COUNTERS + kind] = (st[_COUNTERS + kind] + 1) & 0x3FFFFFFF
+
+
+@micropython.viper
+def _take(ring: ptr8, stamps: ptr32, state, head: int) -> int:
     """Parse up to `head`; return 1 when a distance of a later window was met."""
+    st = ptr32(state)
     tail = st[_TAIL]
     place = st[_PLACE]
     stamp = st[_STAMP]
@@ -142,14 +161,7 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                 st[_RUN] = 0
             if whole == 1:
                 if code > max_code:
-                    st[_ERRORS] += 1
-                    st[_ERROR_CODE] = code
-                    kind = code - 262075  # codes without a meaning are 262079 and those outside
-                    if kind < 0 or kind == 4 or kind > 7:
-                        kind = _COUNT_OTHER
-                    elif kind > 4:
-                        kind -= 1
-                    st[_COUNTERS + kind] = (st[_COUNTERS + kind] + 1) & 0x3FFFFFFF
+                    _count_error(state, code)
                     st[_RUN] = 0
                 else:
                     n = st[_N]
@@ -172,10 +184,7 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                         d = code - 2 * x1 + st[_X2]
                         if d > 2047 or d < -2047:
                             d = 2047
-                            st[_ERRORS] += 1
-                            st[_ERROR_CODE] = _JUMP
-                            k = st[_COUNTERS + _COUNT_JUMP] + 1
-                            st[_COUNTERS + _COUNT_JUMP] = k & 0x3FFFFFFF
+                            _count_error(state, _JUMP)
                         st[_D2] += d * d
                         st[_N_D2] += 1
                     elif st[_RUN] < 2:
@@ -183,10 +192,7 @@ def _take(ring: ptr8, stamps: ptr32, st: ptr32, head: int) -> int:
                     st[_X2] = x1
                     st[_X1] = code
         if broken:
-            st[_ERRORS] += 1
-            st[_ERROR_CODE] = _BROKEN
-            k = st[_COUNTERS + _COUNT_BROKEN] + 1
-            st[_COUNTERS + _COUNT_BROKEN] = k & 0x3FFFFFFF
+            _count_error(state, _BROKEN)
             st[_RUN] = 0
         tail = (tail + step) & ring_mask
         if step == 1:
