@@ -59,6 +59,6 @@ PIN_LINK_RX = 3
 LINK_BAUD = 921_600
 LINK_UART_RING = 2048
 
-LINK_RING_BYTES = 64 * 1024
+LINK_RING_BYTES = 104 * 1024  # or what room there is; memory for records not yet acknowledged
 
 WATCHDOG_MS = 3_000

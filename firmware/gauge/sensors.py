@@ -106,6 +106,9 @@ class Capacitance:
                 return True
             self._fail(code, drivers.fault_text(code))
             return False
+        if self.fault and not _of_electrodes(self.fault):
+            self.fault = 0
+            return False  # nobody knows whether this fall of /RDY was a conversion's end
         self.fault = 0
         self.code = code
         self.t_ready = t_ready
