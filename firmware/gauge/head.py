@@ -174,14 +174,20 @@ class Head:
                 t_close = (self.t_close - _TICKS - 1 + capacitance.period_us) & _TICKS
                 self._begin_window(t_close, capacitance.code, self._hw.encoder.counts())
         if self.pending:
-            a, b = self.a, self.b
-            done = not a.streaming or a.window.take()  # one that sends nothing is not waited for
-            if b.streaming and not b.window.take():
-                done = False
+            # looked at twice: while the first look was busy, quick lasers have sent the rest
+            done = self._delivered() or self._delivered()
             if done or ticks_diff(now, self._deadline) >= 0:
                 self._finish(now)
                 if self._n_waiting:
                     self._begin_next()
+
+    def _delivered(self):
+        """Take in what the lasers have sent; return whether that was all of the window."""
+        a, b = self.a, self.b
+        done = not a.streaming or a.window.take()  # one that sends nothing is not waited for
+        if b.streaming and not b.window.take():
+            return False
+        return done
 
     def _let_wait(self, now, t_close, code, counts):
         """A conversion has ended while the lasers have not delivered the window before."""
