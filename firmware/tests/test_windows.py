@@ -213,6 +213,23 @@ def test_without_data_the_window_says_so(program):
     assert program.call("put") == [0] * 11 + [1, 1]
 
 
+@pytest.mark.parametrize("start", (0, 700_000_000, MASK - 20_000))
+def test_what_was_taken_before_the_window_is_in_none(program, start):
+    """A hole between two windows: its distances and errors are passed over, not counted."""
+    program.call("restart")
+    codes = [262_076 if k % 5 == 0 else 1000 + k for k in range(100)]
+    arrivals = [start + 100 + 250 * k + LATENCY_US for k in range(100)]
+    times = [(t - (2 - i) * BYTE_US) & MASK for t in arrivals for i in range(3)]
+    program.call("open_window", (start + 11_000) & MASK, (start + 22_000) & MASK)
+    program.call("feed", b"".join(map(frame, codes)), times)
+    assert program.call("take") == 1
+    inside = [k for k in range(100) if 11_000 <= 100 + 250 * k < 22_000]
+    valid = [codes[k] for k in inside if codes[k] <= MAX_CODE]
+    n, total, first, last, *_, errors, code = program.call("put")
+    assert (n, total, first, last) == (len(valid), sum(valid), valid[0], valid[-1])
+    assert (errors, code) == (len(inside) - len(valid), 262_076)
+
+
 def test_every_error_code_has_a_counter(program):
     """Each code of the sensor, codes without a meaning, broken bytes and jumps, one by one."""
     before = program.call("counters")
