@@ -6,13 +6,26 @@ from gauge import config, health, reference, standardise
 from gauge import record as r
 from gauge.link import protocol
 
-# Words of STATUS that are fields of the newest record: those of the same name (`lost`, which
-# STATUS counts since boot, is filled in afterwards)
-_COPIES = tuple(
-    (to, r.FIELD_NAMES.index(name))
-    for to, name in enumerate(health.STATUS_NAMES)
-    if name in r.FIELD_NAMES
+_OF_RECORD = (  # words of STATUS that are fields of the newest record
+    "state",
+    "state_reason",
+    "flags",
+    "latched",
+    "outputs",
+    "valid",
+    "reason",
+    "frame_mc",
+    "air_mc",
+    "rh_ppm",
+    "position_mm",
+    "thickness_8nm",
+    "permittivity_e4",
+    "porosity_ppm",
+    "solid_8nm",
+    "u_thickness_8nm",
+    "u_porosity_ppm",
 )
+_COPIES = tuple((health.STATUS_NAMES.index(n), r.FIELD_NAMES.index(n)) for n in _OF_RECORD)
 
 
 class Commands:
