@@ -15,6 +15,7 @@ import pytest
 from gauge import health, record
 from gauge.link import protocol
 from porogauge import units
+from porogauge_bench.calibration import exact_words
 from porogauge_bench.runner import Run, make_target
 from porogauge_bench.scenario import Scenario
 from porogauge_bench.target import TargetError
@@ -60,8 +61,6 @@ def started(scenario, until_s, target="unix32"):
     """A run up to an instant, with a board in service. Stop its target in the end."""
     run, _ = watched(scenario, target)
     run.boot()
-    from porogauge_bench.calibration import exact_words
-
     run.configure(exact_words(scenario))
     run.run_until(round(until_s * SECOND))
     return run
@@ -249,6 +248,23 @@ def test_nothing_is_allocated_in_30_seconds(half_a_minute):
     assert half_a_minute.summary["heap_bytes_per_1000_windows"] == 0
 
 
+def test_questions_at_any_instant_cost_no_conversion():
+    """HEALTH, which makes the board look at its whole heap, asked in every phase of a window."""
+    run = Run(Scenario.from_dict({"run": {"duration_s": 9}}), "rp2040")
+    run.boot()
+    run.configure(exact_words(run.scenario))
+    longest = []
+    for question in range(64):
+        run.run_until(3 * SECOND + question * 95_700_000)
+        longest.append(run.look_at_health()["loop_max_us"])
+    run.drain()
+    run.target.stop()
+    rows = [row for row in run.records() if row["t_us"] > 3_000_000]
+    assert max(longest) > 9_000  # it did look
+    assert len(rows) > 500
+    assert sum(row["lost"] for row in rows) == 0
+
+
 def test_the_emulated_board_measures_right(half_a_minute):
     """Realistic noise on the RP2040: what it computes covers the truth as often as it says."""
     pairs = half_a_minute.run.compared()
@@ -345,8 +361,6 @@ LINKS = {
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_record_is_stored_once_and_unchanged(target):
     """Outage and damaged bytes: what the board made is what the database has."""
-    from porogauge_bench.calibration import exact_words
-
     scenario = load("link_outage", **LINKS[target])
     run, witness = watched(scenario, target, MADE.format(records=4000, fields=record.N_FIELDS))
     try:
@@ -690,8 +704,6 @@ app.App.round = locked
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_heap_is_locked_while_it_measures(target):
     """300 windows of measuring, judging, rejecting and streaming with the heap locked."""
-    from porogauge_bench.calibration import exact_words
-
     spots = {"kind": "thick_spot", "at_s": 2.2, "thickness_um": 9, "every_m": 0.2}
     scenario = Scenario.from_dict(
         {"run": {"duration_s": 5}, "film": {"start_s": 1.2}, "defect": [spots]}

@@ -24,6 +24,7 @@ from gauge.drivers import ticks_diff
 from gauge.drivers.sht4x import SHT4x
 from gauge.film import Film
 from gauge.head import Head
+from gauge.heap import Heap
 from gauge.hw import Hardware
 from gauge.inputs import Button
 from gauge.judge import Judge
@@ -160,6 +161,7 @@ class App:
         self._transports = tuple(t for t in (hardware.usb, hardware.uart) if t is not None)
         self.head = Head(hardware, self._make_record)
         self.climate = Climate(SHT4x(hardware.i2c, board.CLIMATE_ADDRESS))
+        self.heap = Heap()
         self.film = self.judge = self.standardiser = None
         self._config_blob = None
         self.config_fault = "the board has no configuration: push a recipe"
@@ -351,6 +353,8 @@ class App:
             self.head.look_after_converter()
             if self._keep_reference and self.machine.state == _STATE_OFF_SHEET:
                 self._store_reference()
+        if self.heap.due and self.head.can_wait(self.heap.takes_us):
+            self.heap.look()
 
     def _make_record(self, now):
         """A window of the head is complete, or its time is over: make its record."""

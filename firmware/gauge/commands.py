@@ -1,31 +1,16 @@
 """What the host may ask for, and what the board answers (operations of `gauge.link.protocol`)."""
 
-import gc
-
 from gauge import config, health, reference, standardise
 from gauge import record as r
 from gauge.link import protocol
 
-_OF_RECORD = (  # words of STATUS that are fields of the newest record
-    "state",
-    "state_reason",
-    "flags",
-    "latched",
-    "outputs",
-    "valid",
-    "reason",
-    "frame_mc",
-    "air_mc",
-    "rh_ppm",
-    "position_mm",
-    "thickness_8nm",
-    "permittivity_e4",
-    "porosity_ppm",
-    "solid_8nm",
-    "u_thickness_8nm",
-    "u_porosity_ppm",
+# Words of STATUS that are fields of the newest record: those of the same name (`lost`, which
+# STATUS counts since boot, is filled in afterwards)
+_COPIES = tuple(
+    (to, r.FIELD_NAMES.index(name))
+    for to, name in enumerate(health.STATUS_NAMES)
+    if name in r.FIELD_NAMES
 )
-_COPIES = tuple((health.STATUS_NAMES.index(n), r.FIELD_NAMES.index(n)) for n in _OF_RECORD)
 
 
 class Commands:
@@ -35,7 +20,6 @@ class Commands:
         self._app = app
         self._status = health.new(health.STATUS_NAMES)
         self._health = health.new(health.HEALTH_NAMES)
-        self._heap_bytes = gc.mem_alloc() + gc.mem_free()
         self._does = {
             protocol.STATUS: self._send_status,
             protocol.HEALTH: self._send_health,
@@ -105,9 +89,9 @@ class Commands:
         words[health.HEALTH_LASER_B_ERRORS] = app.head.b.errors
         app.head.a.window.put_counters(words, health.HEALTH_LASER_A_RATE_TOO_HIGH)
         app.head.b.window.put_counters(words, health.HEALTH_LASER_B_RATE_TOO_HIGH)
-        used = gc.mem_alloc()  # looks at the whole heap, which takes most of a window
-        words[health.HEALTH_HEAP_ALLOC] = used
-        words[health.HEALTH_HEAP_FREE] = self._heap_bytes - used
+        words[health.HEALTH_HEAP_ALLOC] = app.heap.used
+        words[health.HEALTH_HEAP_FREE] = app.heap.free
+        app.heap.due = True
         reply.words(words, len(words))
         return protocol.OK
 

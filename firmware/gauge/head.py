@@ -27,6 +27,7 @@ _TICKS = const(0x3FFFFFFF)
 _LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered the window by then
 _ROUND_US = const(15_000)  # of the loop, sleep and all, that the lasers' rings bridge
 _ASIDE_US = const(3_000)  # to the end of a conversion: else the converter is left alone
+_FETCH_US = const(2_000)  # before a conversion ends the one before must have been fetched
 _WAITING = const(4)  # conversions that may wait for slow lasers to deliver those before
 _WAITING_WORDS = const(3)  # ticks of the end, code, encoder
 
@@ -281,6 +282,17 @@ class Head:
         capacitance = self.capacitance
         spent = ticks_diff(self._hw.now(), capacitance.t_ready)
         return spent < capacitance.period_us - _ASIDE_US
+
+    def can_wait(self, us):
+        """Whether the loop may be away for so long: no result of the converter is overwritten.
+
+        The conversion under way may end meanwhile: its result is there until the next one ends.
+        """
+        capacitance = self.capacitance
+        if capacitance.fault:
+            return True
+        spent = ticks_diff(self._hw.now(), capacitance.t_ready)
+        return spent + us < 2 * capacitance.period_us - _FETCH_US
 
     def look_after_converter(self):
         """After a window, when `has_time`: read-back and frame temperature."""

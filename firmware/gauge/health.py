@@ -65,8 +65,8 @@ LASER_COUNTERS = (
 HEALTH_NAMES = (
     "uptime_s",
     "reset_cause",  # index into RESET_CAUSES
-    "heap_alloc",  # bytes
-    "heap_free",  # bytes
+    "heap_alloc",  # bytes, when the heap was last looked at: soon after the HEALTH before this
+    "heap_free",  # the same
     "windows",  # windows since boot
     "idle_us",  # time slept since boot, mod 2**30; the rest the CPU was busy
     "loop_max_us",  # longest round of the loop since the last HEALTH

@@ -46,7 +46,7 @@ TRY_S = 0.25  # until a request is repeated
 CONFIGURE_NS = 20_000_000_000  # longest time to bring a board into service
 DRAIN_NS = 30_000_000_000  # longest time for the last records to arrive after the end
 SETTLE_NS = 1_000_000_000  # of measuring, before the heap is looked at
-HEALTH_NS = 1_000_000_000  # between two looks at the board's health
+HEAP_NS = 50_000_000  # within which the board looks at its heap
 
 RESULTS = (  # of a run in its folder
     *("records.jsonl", "truth.jsonl", "summary.json"),
@@ -120,7 +120,7 @@ class Run:
         self.summary: dict[str, Any] = {}
         self._device = ""
         self._newest = -1  # newest record that the board had made at the end
-        self._health: list[tuple[int, dict[str, int]]] = []
+        self._health: list[dict[str, int]] = []
         self._reset_wanted = False
         self._stalled = False
         self._progress = progress
@@ -258,10 +258,14 @@ class Run:
         self.run_until(end_ns)
 
     def look_at_health(self) -> dict[str, int]:
-        """Ask for the board's health now and keep it for the summary."""
-        words = self.words(protocol.HEALTH, health.HEALTH_NAMES)
-        self._health.append((self.target.now_ns, words))
-        return words
+        """Ask for the board's health and keep it for the summary.
+
+        Twice: the first request makes the board look at its heap when it has time.
+        """
+        self._health.append(self.words(protocol.HEALTH, health.HEALTH_NAMES))
+        self.run_until(self.target.now_ns + HEAP_NS)
+        self._health.append(self.words(protocol.HEALTH, health.HEALTH_NAMES))
+        return self._health[-1]
 
     def drain(self) -> None:
         """Let the records arrive that the board had made when the scenario ended."""
@@ -339,10 +343,10 @@ class Run:
         }
 
     def _of_health(self) -> dict[str, Any]:
-        longest = max((words["loop_max_us"] for _, words in self._health[1:]), default=None)
+        longest = max((words["loop_max_us"] for words in self._health[1:]), default=None)
         heap = None
-        if len(self._health) >= 2:
-            (_, first), (_, last) = self._health[0], self._health[-1]
+        if len(self._health) >= 3:
+            first, last = self._health[1], self._health[-1]
             windows = last["windows"] - first["windows"]
             grown = last["heap_alloc"] - first["heap_alloc"]
             if windows > 0 and grown >= 0:  # else the board restarted, or collected garbage
