@@ -25,7 +25,6 @@ from gauge.drivers.sht4x import SHT4x
 from gauge.film import Film
 from gauge.head import Head
 from gauge.heap import Heap
-from gauge.hw import Hardware
 from gauge.inputs import Button
 from gauge.judge import Judge
 from gauge.link import protocol
@@ -520,4 +519,6 @@ class App:
 
 def main():
     """Run the gauge on this board until a command ends it."""
+    from gauge.hw import Hardware  # only here: App itself runs on whatever hardware it is given
+
     App(Hardware()).run()

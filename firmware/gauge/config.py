@@ -16,8 +16,12 @@ Formulas that use the entries: `gauge.film`, `gauge.judge`, `gauge.standardise`.
 from array import array
 from binascii import crc32
 
-_UM = 8000  # 1/8 nm in a micrometre
-_BIG = (1 << 30) - 1  # no word may reach 2**30: reading it would allocate on the board
+from micropython import const
+
+# Constants, so that the list below is frozen with the firmware and takes none of its memory
+_UM = const(8000)  # 1/8 nm in a micrometre
+_BIG = const((1 << 30) - 1)  # no word may reach 2**30: reading it would allocate on the board
+_NODES = const(33)  # of every table of corrections
 
 # (name, lowest, highest). Both ends are legal.
 _HEAD = (
@@ -42,6 +46,9 @@ _HEAD = (
     ("d_temp_8nm_per_k", -80_000, 80_000),  # growth of d with frame temperature
     ("gap_temp_8nm_per_k", -80_000, 80_000),  # growth of the gap with frame temperature
     ("frame_ref_mc", -40_000, 125_000),  # frame temperature at calibration
+    # passline map: what the tables a_map and b_map add to a laser's reading, by the reading
+    ("map_start_8nm", 0, 900_000_000),  # reading that belongs to node 0
+    ("map_step_8nm", 0, 1000 * _UM),  # between two nodes; 0: no map
     ("kappa_ppm", -100_000, 100_000),  # scale error of the deficit: (1 + kappa) times the truth
     ("delta_offset_8nm", -10 * _UM, 10 * _UM),  # and this added
     # standard uncertainties that do not show in the scatter of a window
@@ -77,7 +84,16 @@ _RECIPE = (
     ("structure_ppm", 0, 1_000_000),  # depolarisation parameter L of the mixing law
     ("u_solid_e6", 0, 5_000_000),
     ("u_structure_ppm", 0, 1_000_000),
+    ("structure_per_solid_ppm", -4_000_000, 4_000_000),  # dL/d eps_s with which L was fitted
     ("thickness_offset_8nm", -50 * _UM, 50 * _UM),  # added to D - (a + b)
+    # known layers on the film, x = 1 - 1/eps of each; S0, S1, S2 are the sums of u(t)**2 times
+    # 1, x, x**2. Thickness and porosity are those of the film without them.
+    ("porosity_mode", 0, 2),  # POROSITY_*
+    ("layers_8nm", 0, 1000 * _UM),  # sum of their thicknesses
+    ("layers_delta_8nm", 0, 1000 * _UM),  # and of t x
+    ("u_layers_8nm", 0, 100 * _UM),  # sqrt(S0)
+    ("u_layers_ratio_ppm", 0, 1_000_000),  # S1 / S0: how much of it is in the deficit, too
+    ("u_layers_delta_8nm", 0, 100 * _UM),  # the rest: S2 - S1**2 / S0, permittivities
     ("u95_porosity_limit_ppm", 0, 1_000_000),  # beyond it a porosity is 'not resolvable'
     ("guard_c2", -500, 500),  # limits move inward by this many hundredths of u
     # a lower limit of 0, and an upper one at the top of its range, is not applied
@@ -95,23 +111,60 @@ _RECIPE = (
     ("permittivity_deadband_e4", 0, 100_000),
     ("on_delay", 0, 10_000),  # windows beyond the limit before a flag comes
     ("off_delay", 0, 10_000),  # windows inside the limit before it goes
+    ("filter_shift", 0, 8),  # limits are judged on the mean over about 2**shift windows; 0: none
     ("latch_mask", 0, _BIG),  # FLAG_* that stay until acknowledged
     ("reject_mask", 0, _BIG),  # FLAG_* that drop the reject output
     ("marker_mask", 0, _BIG),  # FLAG_* that mark the film
     ("marker_delay_mm", 0, 1_000_000),  # web between head and marker
     ("marker_length_mm", 1, 1_000_000),  # shortest mark
     ("counts_per_m", 1, 10_000_000),  # web encoder
-    ("correction_nodes", 0, 33),  # 0: no table; else 33 nodes over 0..100 % porosity
+    ("correction_nodes", 0, _NODES),  # 0: no table; else all nodes, over 0..100 % porosity
 )
-_TABLE = tuple(("correction_%02d_ppm" % node, -500_000, 500_000) for node in range(33))
-
-SPEC = _HEAD + _RECIPE + _TABLE
-N_WORDS = len(SPEC)
-NAMES_HASH = crc32(",".join(name for name, _, _ in SPEC).encode())
+_TABLES = (  # each has _NODES words; the name has a place for the node's number
+    ("a_map_%02d_8nm", -100 * _UM, 100 * _UM),
+    ("b_map_%02d_8nm", -100 * _UM, 100 * _UM),
+    ("correction_%02d_ppm", -500_000, 500_000),
+)
+N_WORDS = len(_HEAD) + len(_RECIPE) + len(_TABLES) * _NODES
 BLOB_BYTES = 4 * N_WORDS + 4
 
-for _index, (_name, _, _) in enumerate(SPEC):
-    globals()[_name.upper()] = _index
+
+class _Spec:
+    """All words, in their order: (name, lowest, highest). Made one by one: nobody keeps them."""
+
+    def __len__(self):
+        return N_WORDS
+
+    def __iter__(self):
+        for group in (_HEAD, _RECIPE):
+            for word in group:
+                yield word
+        for name, low, high in _TABLES:
+            for node in range(_NODES):
+                yield name % node, low, high
+
+
+SPEC = _Spec()
+
+# porosity_mode
+POROSITY_MEASURED = 0
+POROSITY_NOT_IDENTIFIABLE = 1  # the layers hide it: thickness alone
+POROSITY_SHIELDED = 2  # a layer conducts: with film there is next to no capacitance
+
+
+def _define():
+    """Make a constant of every word's index, of a table the first's; return the names' hash."""
+    crc, index, comma = 0, 0, ""
+    for name, _, _ in SPEC:
+        crc = crc32((comma + name).encode(), crc)
+        comma = ","
+        if index < N_WORDS - len(_TABLES) * _NODES or "_00_" in name:
+            globals()[name.upper()] = index
+        index += 1
+    return crc
+
+
+NAMES_HASH = _define()
 
 
 def new():

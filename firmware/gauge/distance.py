@@ -4,13 +4,16 @@ Both heads are brought to the same interval, [0, dt_us) of the window, so that w
 the samples of one head and those of the other does not become thickness:
 
 - no sample missing: the mean of the samples, the first and the last weighted by how much of the
-  window they stand for, and moved along the line from the first to the last by what they are off
-  the middle of that part;
+  window they stand for, and moved by what they are off the middle of that part: along the line
+  from the first to the last, bent as first, last and mean of the samples say;
 - samples missing: the mean of the samples, moved along the line from the first to the last to
   the middle of the window. What moved meanwhile is not known: half of the range of the samples,
   as far as they are missing, counts as standard uncertainty.
 
-    >>> scale = new_scale(optoncdt.MODELS[0], 4000)     # optoNCDT 1900-2 at 4 kHz
+Then the passline map of the calibration is added to the distance, each laser's own: a table over
+the distance itself, linear between its nodes; beyond its ends the end node's value holds.
+
+    >>> scale = new_scale(optoncdt.MODELS[0], 4000)     # optoNCDT 1900-2 at 4 kHz, no map
     >>> out = array("i", (0, 0))
     >>> reading(rec, record.A_N, scale, out, 0)         # 1: out[0] is in 1/8 nm
 
@@ -54,15 +57,23 @@ _K = const(4)  # bits per digit for which multiplier and divisor leave room
 _PERIOD_16 = const(5)  # time between two samples in 1/16 us
 _HALF_US = const(6)  # half of that, in us
 _CODE_64 = const(7)  # length of one code in 1/64 of 1/8 nm
-_WORDS = const(8)
+_MAP_START = const(8)  # distance of the first node of the passline maps
+_MAP_STEP = const(9)  # between two nodes; 0: no maps
+_MAP_K = const(10)  # bits per digit for which that leaves room
+_MAPS = const(11)  # 33 nodes of laser A, then of laser B
+_LAST_NODE = const(32)
+_WORDS = const(77)
 
 _MOST = const(2047)  # samples in a window
 _LONGEST_US = const(262144)  # window
 _MOST_UNSEEN = const(16000)  # 250 codes, in 1/64 code
 
+_B_BASE = const(28)  # where laser B's share of the record begins
+
 _base = record.A_N
 record.expect(
     DT_US=_DT_US,
+    B_N=_B_BASE,
     A_SUM=_base + _SUM,
     A_FIRST=_base + _FIRST,
     A_LAST=_base + _LAST,
@@ -81,7 +92,7 @@ record.expect(
 
 
 def new_scale(model, rate_hz):
-    """Return the scale of a laser model (`gauge.drivers.optoncdt.MODELS`) at a measuring rate.
+    """Return the scale of a laser model (`gauge.drivers.optoncdt.MODELS`), without a map.
 
     The model says distance = (num * code - off) * range_8nm / den, with num * code < 2**22 for
     all of its codes. Allocates: for the start only.
@@ -115,7 +126,18 @@ def scale_of(words):
     index = words[config.LASER_MODEL]
     if index >= len(MODELS):
         raise ValueError("laser_model is %d, not within 0..%d" % (index, len(MODELS) - 1))
-    return new_scale(MODELS[index], words[config.LASER_RATE_HZ])
+    scale = new_scale(MODELS[index], words[config.LASER_RATE_HZ])
+    step = words[config.MAP_STEP_8NM]
+    scale[_MAP_START] = words[config.MAP_START_8NM]
+    scale[_MAP_STEP] = step
+    k = 15
+    while step << (k + 1) >= 1 << 30:
+        k -= 1
+    scale[_MAP_K] = k
+    for node in range(_LAST_NODE + 1):
+        scale[_MAPS + node] = words[config.A_MAP_00_8NM + node]
+        scale[_MAPS + _LAST_NODE + 1 + node] = words[config.B_MAP_00_8NM + node]
+    return scale
 
 
 def code_64(scale):
@@ -148,12 +170,60 @@ def _variance(rec, base: int, share: int, unseen: int) -> int:
 
 
 @micropython.viper
+def _mapped(scale, base: int, distance: int) -> int:
+    """Return the distance with the map of the laser at `base` added.
+
+    muldiv's bound: step * 2**(k + 1) < 2**30, k >= 6 (step <= 8 000 000).
+    """
+    s = ptr32(scale)
+    step = s[_MAP_STEP]
+    if step == 0:
+        return distance
+    node = _MAPS
+    if base == _B_BASE:
+        node += _LAST_NODE + 1
+    start = s[_MAP_START]
+    if distance <= start:
+        return distance + s[node]
+    i = (distance - start) // step
+    if i >= _LAST_NODE:
+        return distance + s[node + _LAST_NODE]
+    low = s[node + i]
+    rise = s[node + i + 1] - low
+    return distance + low + int(muldiv(rise, distance - start - i * step, step, s[_MAP_K]))
+
+
+@micropython.viper
+def _ends(rise: int, bend: int, t_range: int, half: int, e_first: int, e_last: int) -> int:
+    """What first and last sample are off the middle of their parts, as codes * us.
+
+    They are moved along the line from the first to the last, `rise` codes in `t_range` us. A bent
+    motion is steeper there: `bend` is 3/2 of what both are above the mean of all.
+    """
+    period = half << 1
+    before = (period + e_first) * e_first
+    behind = (period + e_last) * e_last
+    aside = behind - before
+    if aside < 0:
+        aside = 0 - aside
+        rise = 0 - rise
+    v = int(muldiv(rise, aside, t_range << 1, 4))
+    if bend != 0:
+        aside = behind + before
+        if aside < 0:
+            aside = 0 - aside
+            bend = 0 - bend
+        v += int(muldiv(bend, aside, t_range, 4))
+    return v
+
+
+@micropython.viper
 def reading(rec, base: int, scale, out, at: int) -> int:
     """Write distance (1/8 nm) and variance of the mean (code**2 / 4096) to out[at], out[at + 1].
 
-    `base` is the index of the laser's first field in `rec`. Returns 1, or 0 and zeros when the
-    window has less than half of the samples that it should have, damaged ones, or some missing
-    during a motion of more than a few hundred codes.
+    `base` is the index of the laser's first field in `rec`, A_N or B_N: whose map is added.
+    Returns 1, or 0 and zeros when the window has less than half of the samples that it should
+    have, damaged ones, or some missing during a motion of more than a few hundred codes.
     """
     r = ptr32(rec)
     s = ptr32(scale)
@@ -194,12 +264,10 @@ def reading(rec, base: int, scale, out, at: int) -> int:
         end = (n * last - total) >> rough
         v = (begin * e_first + end * e_last) // n
         if n > 1:
-            period = half << 1
-            aside = (period + e_last) * e_last - (period + e_first) * e_first
-            if aside < 0:
-                v -= int(muldiv((last - first) >> rough, 0 - aside, t_range << 1, 4))
-            else:
-                v += int(muldiv((last - first) >> rough, aside, t_range << 1, 4))
+            bend = 3 * (begin + end) // (n << 1)
+            if n < 8:
+                bend = 0  # noise alone
+            v += int(_ends((last - first) >> rough, bend, t_range, half, e_first, e_last))
     elif t_range > 0:
         off = (dt * n - 2 * r[base + _T_SUM]) // n  # middle minus centroid, in half us
         v = ((last - first) >> rough) * off
@@ -218,7 +286,8 @@ def reading(rec, base: int, scale, out, at: int) -> int:
     whole = v // width
     rest = (((v - whole * width) << 8) + (width >> 1)) // width
     mean += (whole << 8 << rough) + (rest << rough)
-    o[at] = int(muldiv(mean * s[_NUM] - s[_OFF], s[_MULTIPLIER], s[_DIVISOR], s[_K]))
+    distance = int(muldiv(mean * s[_NUM] - s[_OFF], s[_MULTIPLIER], s[_DIVISOR], s[_K]))
+    o[at] = int(_mapped(scale, base, distance))
     o[at + 1] = int(_variance(rec, base, share, unseen))
     return 1
 

@@ -6,21 +6,28 @@ Lengths are in 1/8 nm, capacitance in aF. In the order in which the corrections 
     C      = (reading - offset) / (1 + gain) + CAPDAC - stray
     g_s    = gap * c0 / C0           the gap at the last standardisation: C0 * g is constant
     Delta  = (g_s (C - C0) / C + growth of the gap since then - delta_offset) / (1 + kappa)
-    t      = D + growth of D since then + thickness_offset - (a + b)
+    T      = D + growth of D since then + thickness_offset - (a + b)
+    t      = T - layers
 
-and from t and Delta the mixing law makes the rest (`gauge.mixture`). C, C0 and t are averages
-over a window or a standardisation; porosity is never averaged. Standard uncertainties (u) come
-from the scatter of both lasers within the window, the noise of C and C0, and the systematic
-terms of the calibration:
+where Delta and T are those of all that is in the gap. From t and Delta the mixing law makes the
+rest (`gauge.mixture`): all numbers are those of the film, known layers on it taken off. C, C0 and
+t are averages over a window or a standardisation; porosity is never averaged. Standard
+uncertainties (u) come from the scatter of both lasers within the window, the noise of C and C0,
+and the systematic terms of calibration and recipe:
 
-    u(t)**2   = u_thickness**2 + scatter**2 + u_d**2 + u_common**2
-    u(Delta)  : u_delta, u_c (g - Delta) / C, u_c g / (C0 sqrt(windows)), Delta u_gap
+    u(t)**2   = u_thickness**2 + scatter**2 + u_d**2 + u_common**2 + u_layers**2
+    u(Delta)  : u_delta, u_c (g - Delta) / C, u_c g / (C0 sqrt(windows)), Delta u_gap,
+                u_layers_delta
 
-What is reported: nothing without film; thickness alone when the capacitance is broken, or when
-the pair (t, Delta) fits no mixture of air and the recipe's solid (`not_physical`). Porosity is
-withheld when 2 u(phi) exceeds the recipe's limit (`not_resolvable`); the solid-equivalent
-thickness stays, because the error of t all but cancels in it: it is what remains meaningful of a
-thin film (physics.md section 3).
+What is reported: nothing without film; thickness alone when the capacitance is broken, when the
+pair (t, Delta) fits no mixture of air and the recipe's solid (`not_physical`), or when layers
+hide the film from the electrodes (`not_identifiable`). Porosity is withheld when 2 u(phi) exceeds
+the recipe's limit (`not_resolvable`); the solid-equivalent thickness stays, because the error of
+t all but cancels in it: it is what remains meaningful of a thin film (physics.md section 3).
+
+Metal that shields the electrodes leaves next to no capacitance: such a film is there when C is
+below C0 / 2, the converter's lower end included; with C above C0 it lacks its metal, which is
+`not_physical`.
 
     >>> film = Film(words)          # of gauge.config
     >>> film.compute(rec)           # fills the numbers, `valid`, `reason` and preliminary `flags`
@@ -52,12 +59,16 @@ _AIR_MC = const(42)
 _RH_PPM = const(43)
 _C0_AF = const(44)
 _D_8NM = const(45)
-_C_AF = const(46)
-_GAP_8NM = const(47)
-_DELTA = const(48)
-_THICKNESS = const(49)
-_U_THICKNESS = const(53)
-_U_PERMITTIVITY = const(55)
+_C0_FRAME = const(46)
+_D_FRAME = const(47)
+_U_D = const(48)
+_WINDOWS = const(49)
+_C_AF = const(50)
+_GAP_8NM = const(51)
+_DELTA = const(52)
+_THICKNESS = const(53)
+_U_THICKNESS = const(57)
+_U_PERMITTIVITY = const(59)
 # Reasons, flags, valid bits
 _IS_NO_FILM = const(2)
 _IS_LASER_A = const(5)
@@ -91,6 +102,10 @@ record.expect(
     RH_PPM=_RH_PPM,
     C0_AF=_C0_AF,
     D_8NM=_D_8NM,
+    C0_FRAME_MC=_C0_FRAME,
+    D_FRAME_MC=_D_FRAME,
+    U_D_8NM=_U_D,
+    STANDARD_WINDOWS=_WINDOWS,
     C_AF=_C_AF,
     GAP_8NM=_GAP_8NM,
     DELTA_8NM=_DELTA,
@@ -139,11 +154,15 @@ _AIR_MIN = const(21)
 _AIR_MAX = const(22)
 _DIST_A = const(23)  # distance and variance of laser A, then of laser B
 _DIST_B = const(25)
-_U_T = const(27)  # u(t) without the common term
+_U_T = const(27)  # u(t) without what is in Delta, too: the common term, the layers
 _TERM = const(28)  # 3 terms of a sum of squares
 _TILE = const(31)  # thickness of the reference tile; 0: none, or one that a film may have, too
 _CODE_64 = const(32)  # length of a laser's code in 1/64 of 1/8 nm
-_WORDS = const(33)
+_LAYERS = const(33)
+_U_LAYERS = const(34)
+_SHIELDED = const(35)  # 1: metal, with film next to no capacitance
+_REFERENCE = const(36)  # 4 words of the reference, as they go into the record
+_WORDS = const(40)
 
 _LIKE_TILE = const(80_000)  # a thickness so near to the tile's is the tile's
 
@@ -160,6 +179,8 @@ _COPIED = (
     (_RH_MAX, config.RH_MAX_PPM),
     (_AIR_MIN, config.AIR_MIN_MC),
     (_AIR_MAX, config.AIR_MAX_MC),
+    (_LAYERS, config.LAYERS_8NM),
+    (_U_LAYERS, config.U_LAYERS_8NM),
 )
 
 _EMPTY = const(0)  # what the capacitance says of the gap
@@ -176,6 +197,10 @@ def _capacitance(rec, state) -> int:
     r[_C0_AF] = c0
     r[_D_8NM] = w[_D]
     r[_GAP_8NM] = w[_GAP]
+    i = 0
+    while i < 4:
+        r[_C0_FRAME + i] = w[_REFERENCE + i]
+        i += 1
     i = _C_AF
     while i <= _U_PERMITTIVITY:
         if i != _GAP_8NM:
@@ -185,20 +210,29 @@ def _capacitance(rec, state) -> int:
     r[_REASON] = 0
     r[_FLAGS] = 0
     code = r[_CAP_CODE]
+    shielded = w[_SHIELDED]
     c = 0
     if code > 0 and code < 0xFFFFFF:  # both ends: saturated, or no conversion
         c = int(muldiv(code - 0x800000, w[_CAP_SCALE], 1 << 24, 5)) + w[_CAP_BASE]
+        if c <= 1 << 25:
+            r[_C_AF] = c
+    if c + c < c0 and shielded != 0 and code < 0xFFFFFF:
+        return _PRESENT
     if c + c < c0 or c > 1 << 25:
+        r[_C_AF] = 0
         r[_REASON] = _IS_CAPACITANCE
         r[_FLAGS] = _CAPACITANCE
         return _UNKNOWN
-    r[_C_AF] = c
     delta = int(muldiv(c - c0, w[_GAP_KAPPA], c, 4)) + w[_SHIFT]
     r[_DELTA] = delta
     if delta < w[_OFF_SHEET]:
         r[_REASON] = _IS_NO_FILM
         r[_FLAGS] = _NO_FILM
         return _EMPTY
+    if shielded != 0:  # a film that lacks its metal
+        r[_REASON] = _IS_NOT_PHYSICAL
+        r[_FLAGS] = _NOT_PHYSICAL
+        return _UNKNOWN
     return _PRESENT
 
 
@@ -228,7 +262,10 @@ def _at_edge(rec, state, t: int) -> int:
 
 @micropython.viper
 def _thickness(rec, state, in_gap: int, seen_a: int, seen_b: int, scatter: int) -> int:
-    """t and u(t); `seen_*`: the laser gave a distance. Return 1 when there is a thickness."""
+    """t and u(t); `seen_*`: the laser gave a distance. Return 1 when there is a thickness.
+
+    What the lasers see and the electrodes have between them is film and layers together.
+    """
     r = ptr32(rec)
     w = ptr32(state)
     if in_gap == _PRESENT:
@@ -255,7 +292,7 @@ def _thickness(rec, state, in_gap: int, seen_a: int, seen_b: int, scatter: int) 
         t = w[_D] - a
         if t > -(1 << 27):
             t += w[_OFFSET] - b
-    if t <= 0 or t >= w[_GAP] or t >= 1 << 23:
+    if t <= w[_LAYERS] or t >= w[_GAP] or t >= 1 << 23:
         if in_gap == _PRESENT:
             r[_REASON] = _IS_NOT_PHYSICAL
             r[_FLAGS] |= _NOT_PHYSICAL
@@ -263,6 +300,7 @@ def _thickness(rec, state, in_gap: int, seen_a: int, seen_b: int, scatter: int) 
     if in_gap == _PRESENT and int(_at_edge(rec, state, t)) != 0:
         r[_REASON] = _IS_EDGE
         return 0
+    t -= w[_LAYERS]
     r[_THICKNESS] = t
     r[_VALID] = _OK_THICKNESS
     w[_TERM] = w[_U_T_FIXED]
@@ -271,10 +309,11 @@ def _thickness(rec, state, in_gap: int, seen_a: int, seen_b: int, scatter: int) 
     if u < 1:
         u = 1
     w[_U_T] = u
-    if w[_U_COMMON] != 0:
+    if w[_U_COMMON] | w[_U_LAYERS] != 0:
         w[_TERM] = u
         w[_TERM + 1] = w[_U_COMMON]
-        u = int(root_sum_square(state, _TERM, 2))
+        w[_TERM + 2] = w[_U_LAYERS]
+        u = int(root_sum_square(state, _TERM, 3))
     r[_U_THICKNESS] = u
     a -= b
     if a < 0:
@@ -319,10 +358,13 @@ class Film:
         state = self._state = array("i", bytes(4 * _WORDS))
         for index, word in _COPIED:
             state[index] = words[word]
+        if words[config.POROSITY_MODE] == config.POROSITY_SHIELDED:
+            state[_SHIELDED] = 1
         tile = words[config.REFERENCE_8NM]
+        film = tile - words[config.LAYERS_8NM]
         if (
-            words[config.THICKNESS_LOLO_8NM] <= tile <= words[config.THICKNESS_HIHI_8NM]
-            and words[config.THICKNESS_MIN_8NM] <= tile <= words[config.THICKNESS_MAX_8NM]
+            words[config.THICKNESS_LOLO_8NM] <= film <= words[config.THICKNESS_HIHI_8NM]
+            and words[config.THICKNESS_MIN_8NM] <= film <= words[config.THICKNESS_MAX_8NM]
         ):
             tile = 0
         state[_TILE] = tile
@@ -352,13 +394,18 @@ class Film:
         state[_TERM] = words[config.U_THICKNESS_8NM]
         state[_TERM + 1] = ref[reference.U_D_8NM]
         state[_U_T_FIXED] = root_sum_square(state, _TERM, 2)
+        state[_REFERENCE] = self._c0_mc
+        state[_REFERENCE + 1] = self._d_mc
+        state[_REFERENCE + 2] = ref[reference.U_D_8NM]
+        state[_REFERENCE + 3] = ref[reference.WINDOWS]
         state[_TERM] = words[config.U_DELTA_8NM]
         state[_TERM + 1] = 0
+        state[_TERM + 2] = words[config.U_LAYERS_DELTA_8NM]
         windows = ref[reference.WINDOWS]
         if windows:
             noise = muldiv(words[config.U_C_AF], gap, c0, 4)
             state[_TERM + 1] = muldiv(noise, 64, isqrt(windows << 12), 10)
-        state[_U_DELTA_FIXED] = root_sum_square(state, _TERM, 2)
+        state[_U_DELTA_FIXED] = root_sum_square(state, _TERM, 3)
         self._follow_frame(self._c0_mc)
 
     def compute(self, rec):

@@ -132,8 +132,11 @@ class Head:
         if words is None:
             model, rate, sync, latency_a, latency_b = _BARE_LASER, _BARE_RATE, 0, 0, 0
             capf = capdac = 0
+            self.capacitance.shielded = False
             self._late_us = _LATE_US
         else:
+            mode = words[config.POROSITY_MODE]
+            self.capacitance.shielded = mode == config.POROSITY_SHIELDED
             model, rate = words[config.LASER_MODEL], words[config.LASER_RATE_HZ]
             sync = words[config.LASER_SYNC]
             latency_a, latency_b = words[config.A_LATENCY_US], words[config.B_LATENCY_US]
@@ -295,7 +298,7 @@ class Head:
         return spent + us < 2 * capacitance.period_us - _FETCH_US
 
     def look_after_converter(self):
-        """After a window, when `has_time`: read-back and frame temperature."""
+        """After a window, when `has_time`: the frame temperature."""
         self.planned = self.capacitance.look_after(self._hw.now())
 
     def pass_over(self):

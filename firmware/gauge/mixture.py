@@ -9,13 +9,20 @@ parameter L), whose inverse is a closed form (physics.md section 0):
     s      = t (1 - phi)
     eps_s  = solid (1 + solid_rh (RH - 50 %) + solid_t (T - 23 C))
 
-Standard uncertainties (section 3), with w = A eps**2 + B and h = w Delta / t:
+t is that of the film, and so is Delta here: known layers on it, an adhesive, a skin, are taken
+off both (section 4). Standard uncertainties (section 3), with w = A eps**2 + B, h = w Delta / t:
 
-    u(phi): h u_t / t, w u_Delta / t, (w - h) u_common / t, and those of eps_s and L:
-            [A (eps-1) + B (1 - 1/eps) / eps_s] u(eps_s) / (eps_s-1),  phi_par Delta / t u(L)
-    u(eps): eps (eps - 1) u_t / t, eps**2 u_Delta / t, eps u_common / t
+    u(phi): h u_t / t, w u_Delta / t, (w - h) u_common / t, (h - r w) u_layers / t,
+            u_L phi_par Delta / t, and that of eps_s, with which L was fitted:
+            {[A (eps-1) + B (1 - 1/eps) / eps_s] / (eps_s-1) - phi_par Delta / t dL/deps_s} u_eps_s
+    u(eps): eps (eps - 1) u_t / t, eps**2 u_Delta / t, eps u_common / t,
+            (eps (eps - 1) - r eps**2) u_layers / t
 
-phi_par is the porosity that pores straight through the film would have. Lengths are in 1/8 nm,
+phi_par is the porosity that pores straight through the film would have. An error of a layer's
+thickness is in t, and r times of it in Delta, with x = 1 - 1/eps of the layer: r u_layers**2 is
+the sum of x u**2 over the layers, and u_Delta has the rest of x**2 u**2 in it, so that the sum
+is exact for any number of independent layers. Where layers hide the film from the electrodes
+altogether, thickness is all that is reported (`not_identifiable`). Lengths are in 1/8 nm,
 porosity in ppm, permittivity in 1e-4. Fixed point, pure; the bounds of each `muldiv` hold for
 t < 2**23, eps_s 1.02..24 and everything that `gauge.config` allows.
 
@@ -35,13 +42,13 @@ from gauge.kernels import muldiv, per_kelvin, root_sum_square
 _VALID = const(7)
 _REASON = const(8)
 _FLAGS = const(9)
-_DELTA = const(48)
-_THICKNESS = const(49)
-_PERMITTIVITY = const(50)
-_POROSITY = const(51)
-_SOLID = const(52)
-_U_POROSITY = const(54)
-_U_PERMITTIVITY = const(55)
+_DELTA = const(52)
+_THICKNESS = const(53)
+_PERMITTIVITY = const(54)
+_POROSITY = const(55)
+_SOLID = const(56)
+_U_POROSITY = const(58)
+_U_PERMITTIVITY = const(59)
 _IS_NOT_PHYSICAL = const(9)
 _IS_NOT_RESOLVABLE = const(10)
 _NOT_PHYSICAL = const(1 << 9)
@@ -50,6 +57,7 @@ _OUTSIDE = const(1 << 20)
 _OK_PERMITTIVITY = const(2)
 _OK_POROSITY = const(4)
 _OK_SOLID = const(8)
+_IS_NOT_IDENTIFIABLE = const(15)
 
 record.expect(
     VALID=_VALID,
@@ -64,6 +72,7 @@ record.expect(
     U_PERMITTIVITY_E4=_U_PERMITTIVITY,
     REASON_NOT_PHYSICAL=_IS_NOT_PHYSICAL,
     REASON_NOT_RESOLVABLE=_IS_NOT_RESOLVABLE,
+    REASON_NOT_IDENTIFIABLE=_IS_NOT_IDENTIFIABLE,
     FLAG_NOT_PHYSICAL=_NOT_PHYSICAL,
     FLAG_NOT_RESOLVABLE=_NOT_RESOLVABLE,
     FLAG_OUTSIDE_ENVELOPE=_OUTSIDE,
@@ -94,9 +103,15 @@ _P8 = const(17)  # A Delta / (t - Delta) in 1/8 ppm
 _S8 = const(18)  # B Delta / t in 1/8 ppm
 _PAR = const(19)  # phi_par
 _SLOPE = const(20)  # of the correction, in 1/1024
-_TERM = const(21)  # 5 terms of a sum of squares
-_TABLE = const(26)  # 33 nodes
-_WORDS = const(59)
+_TERM = const(21)  # 6 terms of a sum of squares
+_TABLE = const(27)  # 33 nodes
+_PER_SOLID = const(60)  # dL/deps_s (eps_s - 1), in ppm
+_PER_SOLID_PPM = const(61)  # from here on: words of the configuration
+_LAYERS_DELTA = const(62)
+_U_LAYERS = const(63)
+_LAYERS_RATIO = const(64)
+_MODE = const(65)
+_WORDS = const(66)
 
 _COPIED = (
     (_U_L_PPM, config.U_STRUCTURE_PPM),
@@ -109,6 +124,11 @@ _COPIED = (
     (_SOLID_T, config.SOLID_T_PPM),
     (_U_SOLID_E6, config.U_SOLID_E6),
     (_NODES, config.CORRECTION_NODES),
+    (_PER_SOLID_PPM, config.STRUCTURE_PER_SOLID_PPM),
+    (_LAYERS_DELTA, config.LAYERS_DELTA_8NM),
+    (_U_LAYERS, config.U_LAYERS_8NM),
+    (_LAYERS_RATIO, config.U_LAYERS_RATIO_PPM),
+    (_MODE, config.POROSITY_MODE),
 )
 
 
@@ -117,8 +137,11 @@ def _invert(rec, state) -> int:
     """eps, phi and s from t and Delta. Return 1 when they are physical."""
     r = ptr32(rec)
     w = ptr32(state)
+    if w[_MODE] != 0:
+        r[_REASON] = _IS_NOT_IDENTIFIABLE
+        return 0
     t = r[_THICKNESS]
-    delta = r[_DELTA]
+    delta = r[_DELTA] - w[_LAYERS_DELTA]
     rest = t - delta
     r[_REASON] = _IS_NOT_PHYSICAL
     r[_FLAGS] |= _NOT_PHYSICAL
@@ -158,42 +181,54 @@ def _invert(rec, state) -> int:
 
 
 @micropython.viper
-def _uncertainty(rec, state, u_t: int, u_d: int, u_c: int):
-    """u(phi) and u(eps) from u(t), u(Delta) and what is common to both; then the validity."""
+def _u_permittivity(rec, state, u_t: int, u_d: int, u_c: int, u_l: int):
+    """u(eps). The uncertainties are in 1/16 of 1/8 nm, none beyond t."""
     r = ptr32(rec)
     w = ptr32(state)
     t = r[_THICKNESS]
-    delta = r[_DELTA]
     eps = r[_PERMITTIVITY]
-    if u_d > t:
-        u_d = t
-    if u_t > t:
-        u_t = t
-    if u_c > t:
-        u_c = t
-    u_d <<= 4
-    u_t <<= 4
-    u_c <<= 4
-    # permittivity, in 1/16 of 1e-4
     eps2 = int(muldiv(eps, eps, 10_000, 10))
     w[_TERM] = int(muldiv(u_t, eps2 - eps, t, 6))
     w[_TERM + 1] = int(muldiv(u_d, eps2, t, 6))
     w[_TERM + 2] = int(muldiv(u_c, eps, t, 6))
-    u = (int(root_sum_square(state, _TERM, 3)) + 8) >> 4
+    by_l = eps2 - eps - int(muldiv(w[_LAYERS_RATIO], eps2, 1_000_000, 7))
+    if by_l < 0:
+        by_l = 0 - by_l
+    w[_TERM + 3] = int(muldiv(u_l, by_l, t, 6))
+    u = (int(root_sum_square(state, _TERM, 4)) + 8) >> 4
     if u > 1_000_000:
         u = 1_000_000
     r[_U_PERMITTIVITY] = u
-    # porosity, weights in 16 ppm
+
+
+@micropython.viper
+def _u_porosity(rec, state, u_t: int, u_d: int, u_c: int, u_l: int) -> int:
+    """Return u(phi) in ppm, 1 000 000 at most; parameters as above.
+
+    |p| stays below 6.2e7 for eps_s <= 24 and |dL/deps_s| <= 4, and u_solid below 2**24.
+    """
+    r = ptr32(rec)
+    w = ptr32(state)
+    t = r[_THICKNESS]
+    delta = r[_DELTA] - w[_LAYERS_DELTA]
+    eps = r[_PERMITTIVITY]
+    eps2 = int(muldiv(eps, eps, 10_000, 10))
+    # weights in 16 ppm
     by_d = (int(muldiv(w[_A8] >> 3, eps2, 10_000, 7)) + (w[_B8] >> 3)) >> 4
     by_t = int(muldiv(by_d, delta, t, 6))
     w[_TERM] = int(muldiv(u_t, by_t, t, 6))
     w[_TERM + 1] = int(muldiv(u_d, by_d, t, 6))
     w[_TERM + 2] = int(muldiv(u_c, by_d - by_t, t, 6))
+    by_t -= int(muldiv(w[_LAYERS_RATIO], by_d, 1_000_000, 7))
+    if by_t < 0:
+        by_t = 0 - by_t
+    w[_TERM + 3] = int(muldiv(u_l, by_t, t, 6))
+    by_l = int(muldiv(w[_PAR], delta, t, 6))  # ppm of porosity for each of L
+    w[_TERM + 4] = int(muldiv(by_l, w[_U_L_PPM], 1_000_000, 8))
     p = (w[_P8] >> 3) + int(muldiv(w[_S8] >> 3, 1_000_000, w[_EPS_E6], 5))
-    w[_TERM + 3] = int(muldiv(p, w[_U_SOLID], 1 << 20, 5))
-    p = int(muldiv(w[_PAR], delta, t, 6))
-    w[_TERM + 4] = int(muldiv(p, w[_U_L_PPM], 1_000_000, 8))
-    u = int(root_sum_square(state, _TERM, 5))
+    p -= int(muldiv(w[_PER_SOLID], by_l, 1_000_000, 9))
+    w[_TERM + 5] = int(muldiv(p, w[_U_SOLID], 1 << 20, 5))
+    u = int(root_sum_square(state, _TERM, 6))
     if u > 1_000_000:
         u = 1_000_000
     slope = w[_SLOPE]
@@ -204,6 +239,26 @@ def _uncertainty(rec, state, u_t: int, u_d: int, u_c: int):
         u = int(muldiv(u, slope, 1024, 14))
         if u > 1_000_000:
             u = 1_000_000
+    return u
+
+
+@micropython.viper
+def _uncertainty(rec, state, u_t: int, u_d: int, u_c: int):
+    """u(phi) and u(eps) from u(t), u(Delta) and what is common to both; then the validity."""
+    r = ptr32(rec)
+    w = ptr32(state)
+    t = r[_THICKNESS]
+    u_l = w[_U_LAYERS]
+    if u_d > t:
+        u_d = t
+    if u_t > t:
+        u_t = t
+    if u_c > t:
+        u_c = t
+    if u_l > t:
+        u_l = t
+    _u_permittivity(rec, state, u_t << 4, u_d << 4, u_c << 4, u_l << 4)
+    u = int(_u_porosity(rec, state, u_t << 4, u_d << 4, u_c << 4, u_l << 4))
     r[_U_POROSITY] = u
     valid = _OK_PERMITTIVITY | _OK_SOLID
     if u + u > w[_U95_LIMIT]:
@@ -251,6 +306,7 @@ def _solid(state, air_mc: int, rh_ppm: int):
     if u > 1 << 24:
         u = 1 << 24
     w[_U_SOLID] = u
+    w[_PER_SOLID] = int(muldiv(w[_PER_SOLID_PPM], eps, 1_000_000, 5))
 
 
 class Mixture:
@@ -273,7 +329,8 @@ class Mixture:
     def invert(self, rec):
         """Compute permittivity, porosity and solid from thickness and deficit of `rec`.
 
-        Returns False, with reason and flag not_physical, when no mixture has this pair.
+        Returns False, with reason and flag not_physical, when no mixture has this pair; and with
+        reason not_identifiable when the recipe says that its layers hide the film.
         """
         return _invert(rec, self._state) != 0
 

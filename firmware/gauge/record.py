@@ -36,7 +36,7 @@ _LASER = (
     "d2",  # sum of squared second differences of consecutive codes, each clamped to +-2047
     "n_d2",  # how many second differences the sum has
     "errors",  # samples with an error code, broken byte sequences, jumps of the distance
-    "error_code",  # last one of the window: the sensor's own, or LASER_*; 0: none
+    "error_code",  # last one of the window, LASER_BROKEN and LASER_JUMP before all; 0: none
 )
 
 # Error codes of a laser that the sensor does not have; its own begin at 262072.
@@ -70,10 +70,14 @@ FIELD_NAMES = (
         "rh_ppm",  # relative humidity at the head (SHT4x), slow schedule
         "c0_af",  # off-sheet capacitance in force (as left by the last standardisation)
         "d_8nm",  # sum distance of the two lasers in force
+        "c0_frame_mc",  # frame temperature at which c0 was found
+        "d_frame_mc",  # frame temperature at which d was found
+        "u_d_8nm",  # standard uncertainty of d from the scatter while it was found
+        "standard_windows",  # windows of that standardisation; 0: the calibration is in force
         "c_af",  # capacitance with film, stray removed
         "gap_8nm",  # electrode gap in force
-        "delta_8nm",  # dielectric deficit
-        "thickness_8nm",
+        "delta_8nm",  # dielectric deficit of all that is in the gap
+        "thickness_8nm",  # of the film, as all that follows: known layers are taken off
         "permittivity_e4",
         "porosity_ppm",
         "solid_8nm",  # solid-equivalent thickness t * (1 - porosity)
@@ -103,6 +107,7 @@ REASON_NAMES = (
     "film_present",  # ready, film in the gap
     "standardisation_refused",  # drift beyond its limit: dust, or a wrong position
     "sensor_start",  # a sensor has not yet been verified after start
+    "not_identifiable",  # the recipe's layers hide porosity: thickness alone is measured
 )
 
 FLAG_NAMES = (

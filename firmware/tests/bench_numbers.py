@@ -22,7 +22,18 @@ VALUES = words(
     u_gap_ppm=2000,
     u_solid_e6=30_000,
     u_structure_ppm=20_000,
+    structure_per_solid_ppm=500_000,
     correction_nodes=33,
+    layers_8nm=10 * UM,
+    layers_delta_8nm=38_560,
+    u_layers_8nm=500 * NM,
+    u_layers_ratio_ppm=690_000,
+    u_layers_delta_8nm=30 * NM,
+    filter_shift=3,
+    map_start_8nm=500 * UM,
+    map_step_8nm=31 * UM,
+    **{f"a_map_{node:02}_8nm": 100 * NM * (node & 3) for node in range(33)},
+    **{f"b_map_{node:02}_8nm": 150 * NM * (node & 1) for node in range(33)},
     thickness_lo_8nm=20 * UM,
     thickness_hi_8nm=30 * UM,
     porosity_lo_ppm=400_000,
@@ -44,7 +55,7 @@ from gauge.judge import Judge
 from gauge.standardise import Standardiser
 
 words = array("i", {VALUES!r})
-rec = array("i", {ideal_record(25 * UM, 0.5, VALUES)!r})
+rec = array("i", {ideal_record(35 * UM, 0.5, VALUES)!r})
 rec[record.STATE] = record.STATE_MEASURING
 rec[record.A_D2] = rec[record.B_D2] = 60_000
 film = Film(words)

@@ -64,6 +64,7 @@ from array import array
 
 import gauge.app
 import micropython
+from gauge.hw import Hardware
 
 SPANS = array("i", bytes(4 * {n}))
 CALLS = array("i", bytes(4 * {n}))
@@ -101,7 +102,7 @@ def cost(function):
 
 def main():
     global PART_{last}
-    app = gauge.app.App(gauge.app.Hardware())
+    app = gauge.app.App(Hardware())
     app.run({settling})
     start()
     micropython.heap_lock()

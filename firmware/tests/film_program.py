@@ -41,3 +41,13 @@ def compute(program, rows: np.ndarray) -> np.ndarray:
 def one(program, rec: list[int]) -> dict[str, int]:
     """Compute one record and return its fields by name."""
     return dict(zip(record.FIELD_NAMES, program.call("compute", rec), strict=True))
+
+
+def reason(fields: dict[str, int]) -> str:
+    """Name of why a number is missing."""
+    return record.REASON_NAMES[fields["reason"]]
+
+
+def flags(fields: dict[str, int]) -> list[str]:
+    """Names of the flags."""
+    return record.names_of(fields["flags"])

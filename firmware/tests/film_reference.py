@@ -19,6 +19,7 @@ EPS0_AF_PER_8NM = 8.8541878128e-12 * 1e18 * 0.125e-9  # vacuum permittivity per 
 NM = 8
 UM = 8000
 FIELD = {name: index for index, name in enumerate(record.FIELD_NAMES)}
+WORD = {name: index for index, (name, _, _) in enumerate(config.SPEC)}
 
 
 def c0_af(electrode_mm: float, gap_8nm: float) -> float:
@@ -70,7 +71,7 @@ def words(**changes: int) -> list[int]:
     values.update(changes)
     result = [0] * config.N_WORDS
     for name, low, high in config.SPEC:
-        value = result[getattr(config, name.upper())] = values.pop(name, max(low, min(0, high)))
+        value = result[WORD[name]] = values.pop(name, max(low, min(0, high)))
         if not low <= value <= high:
             raise ValueError(f"{name} is {value}, not within {low}..{high}")
     if values:
@@ -79,7 +80,7 @@ def words(**changes: int) -> list[int]:
 
 
 def word(values: Sequence[int], name: str) -> int:
-    return values[getattr(config, name.upper())]
+    return values[WORD[name]]
 
 
 # -- forward: from a film to what the sensors read -----------------------------------------------
@@ -180,9 +181,25 @@ def exact_c(cap_code: int, values: Sequence[int]) -> Fraction:
     return raw + word(values, "capdac_af") - word(values, "stray_af")
 
 
-def exact_delta(c: int, c0: int, gap_8nm: int) -> Fraction:
-    """Dielectric deficit of a head without temperature, scale or offset errors."""
-    return gap_8nm * (1 - Fraction(c0, c))
+def exact_delta(c: int, c0: int, gap_8nm: int, frame_mc: int, values: Sequence[int]) -> Fraction:
+    """Dielectric deficit; `gap_8nm` is the gap when C0 was found, at the calibration's frame."""
+    grown = frame_mc - word(values, "frame_ref_mc")
+    growth = Fraction(word(values, "gap_temp_8nm_per_k") * grown, 1000)
+    delta = gap_8nm * (1 - Fraction(c0, c)) + growth - word(values, "delta_offset_8nm")
+    return delta / (1 + Fraction(word(values, "kappa_ppm"), 1_000_000))
+
+
+def exact_mapped(distance: Fraction, laser: str, values: Sequence[int]) -> Fraction:
+    """A distance of laser "a" or "b" with its passline map."""
+    step = word(values, "map_step_8nm")
+    if not step:
+        return distance
+    first = WORD[f"{laser}_map_00_8nm"]
+    x = (distance - word(values, "map_start_8nm")) / step
+    x = min(max(x, Fraction(0)), Fraction(32))
+    node = min(int(x), 31)
+    low, high = values[first + node : first + node + 2]
+    return distance + low + (x - node) * (high - low)
 
 
 def exact_solid(values: Sequence[int], air_mc: int, rh_ppm: int) -> Fraction:
@@ -209,10 +226,14 @@ def exact_distance(rec: Sequence[int], at: int, model: int, rate_hz: int) -> Fra
     missing = t_last - t_first - (n - 1) * Fraction(1_000_000, rate_hz)
     mean = Fraction(total, n)
     if abs(missing) <= half and e_first <= 2 * half and e_last <= 2 * half:
+        bend = first + last - 2 * mean
         mean += ((first - mean) * e_first + (last - mean) * e_last) / dt
         if n > 1:
             aside = (2 * half + e_last) * e_last - (2 * half + e_first) * e_first
             mean += Fraction(last - first, t_last - t_first) * Fraction(aside, 2 * dt)
+        if n > 7:
+            aside = (2 * half + e_last) * e_last + (2 * half + e_first) * e_first
+            mean += Fraction(3, 2) * bend / (t_last - t_first) * Fraction(aside, dt)
     elif t_last > t_first:
         slope = Fraction(last - first, t_last - t_first)
         mean += slope * (Fraction(dt, 2) - Fraction(t_sum, n))

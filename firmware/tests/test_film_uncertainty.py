@@ -13,6 +13,8 @@ from film_reference import FIELD, NM, UM, ideal_record, noisy_records, with_lase
 from gauge import record
 
 SEED = 5
+SIZE = "t_um, phi", [(5, 0.15), (25, 0.5), (25, 0.8), (150, 0.15), (150, 0.5)]
+FLOOR = 2 * 8.9 * NM  # u(t) by the lasers' quantisation alone
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,7 @@ SYSTEMATIC = {
 
 
 @pytest.mark.parametrize("name", SYSTEMATIC)
-@pytest.mark.parametrize("t_um, phi", [(5, 0.15), (25, 0.5), (25, 0.8), (150, 0.15), (150, 0.5)])
+@pytest.mark.parametrize(*SIZE)
 def test_sensitivities(program, name, t_um, phi):
     """One systematic input at a time, against numerical differentiation of the closed form."""
     kind, u = SYSTEMATIC[name]
@@ -161,6 +163,89 @@ def test_sensitivities(program, name, t_um, phi):
         "structure": {"dpart": u * 1e-6 * h},
     }[kind]
     expected = abs(porosity(**change) - porosity()) / h * 1e6
-    noise = 2 * 8.9 * NM * abs(porosity(dt=1) - porosity()) * 1e6  # floor of quantisation
+    noise = FLOOR * abs(porosity(dt=1) - porosity()) * 1e6
     total = math.hypot(expected, noise)
     assert fields["u_porosity_ppm"] == pytest.approx(total, rel=0.02, abs=noise + 3)
+
+
+@pytest.mark.parametrize("slope", [-0.6, 0.3, 0.52, 2.5])
+@pytest.mark.parametrize(*SIZE)
+def test_structure_was_fitted_with_the_solid(program, slope, t_um, phi):
+    """An error of the solid's permittivity moves the L fitted with it: signs count."""
+    values = words(u_solid_e6=80_000, structure_per_solid_ppm=round(slope * 1e6), u_c_af=0)
+    program.call("configure", values)
+    fields = one(program, ideal_record(t_um * UM, phi, values))
+    t, delta = fields["thickness_8nm"], fields["delta_8nm"]
+
+    def porosity(error=0.0, dt=0.0):
+        return float(ref.exact_porosity(t + dt, delta, 3.3 + error, 0.333333 + slope * error))
+
+    expected = abs(porosity(8e-6) - porosity()) * 1e10
+    noise = FLOOR * abs(porosity(dt=1) - porosity()) * 1e6
+    total = math.hypot(expected, noise)
+    assert fields["u_porosity_ppm"] == pytest.approx(total, rel=0.02, abs=noise + 3)
+
+
+# name: thickness, its u, permittivity, its u; um
+STACKS = {
+    "adhesive": ((10, 0.5, 3.2, 0.1),),
+    "skins": ((1, 0.2, 3.3, 0.05), (1, 0.2, 3.3, 0.05)),
+    "adhesive and substrate": ((10, 0.5, 3.2, 0.1), (50, 0.4, 3.4, 0.02)),
+    "foil and adhesive": ((9, 0.3, math.inf, 0), (5, 0.5, 3.0, 0.1)),
+    "like the film": ((5, 1.0, 1.93, 0.0),),
+    "air": ((0, 0.3, 1.0, 0.0),),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize(*SIZE)
+def test_layers_that_are_not_quite_known(program, name, t_um, phi):
+    """u of every number, against differentiation by each layer's thickness and permittivity."""
+    layers = STACKS[name]
+    x = [1 - 1 / eps for _, _, eps, _ in layers]
+    s0, s1, s2 = (
+        sum(u * u * xj**k for (_, u, _, _), xj in zip(layers, x, strict=True)) for k in range(3)
+    )
+    rest = s2 - s1 * s1 / s0 + sum((t * u / eps**2) ** 2 for t, _, eps, u in layers)
+    gap = 1000
+    values = words(
+        layers_8nm=round(UM * sum(layer[0] for layer in layers)),
+        layers_delta_8nm=round(
+            UM * sum(xj * layer[0] for xj, layer in zip(x, layers, strict=True))
+        ),
+        u_layers_8nm=round(UM * math.sqrt(s0)),
+        u_layers_ratio_ppm=round(1e6 * s1 / s0),
+        u_layers_delta_8nm=round(UM * math.sqrt(max(0, rest))),
+        u_c_af=0,
+        gap_8nm=gap * UM,
+        c0_af=2_783_000,
+        capdac_af=4_000_000,
+        thickness_max_8nm=400 * UM,
+    )
+    program.call("configure", values)
+    whole = ref.word(values, "layers_8nm") / UM
+    eps_p = ref.permittivity(phi, 3.3, 0.333333)
+    total = t_um * (1 - 1 / eps_p) + ref.word(values, "layers_delta_8nm") / UM
+    rec = ideal_record((t_um + whole) * UM, phi, values)
+    c = 2_783_000 * gap / (gap - total)
+    rec[FIELD["cap_code"]] = int(ref.cap_codes(np.array([c]), values)[0])
+    fields = one(program, rec)
+    assert fields["valid"] == record.VALID_ALL
+    t = fields["thickness_8nm"]
+    delta = fields["delta_8nm"] - ref.word(values, "layers_delta_8nm")
+
+    def numbers(dt=0.0, ddelta=0.0):
+        phi = ref.exact_porosity(t + dt, delta + ddelta, 3.3, 0.333333)
+        return np.array([1e4 * (t + dt) / (t + dt - delta - ddelta), 1e6 * float(phi)])
+
+    h = 1e-3
+    variance = (FLOOR * (numbers(dt=1) - numbers())) ** 2
+    u_t = FLOOR**2
+    for (t_j, u, eps, u_eps), xj in zip(layers, x, strict=True):
+        variance += ((numbers(-u * h * UM, -xj * u * h * UM) - numbers()) / h) ** 2
+        variance += ((numbers(0, t_j * u_eps / eps**2 * h * UM) - numbers()) / h) ** 2
+        u_t += (u * UM) ** 2
+    noise = FLOOR * np.abs(numbers(dt=1) - numbers())
+    found = np.array([fields["u_permittivity_e4"], fields["u_porosity_ppm"]])
+    assert np.allclose(found, np.sqrt(variance), rtol=0.02, atol=noise + (1, 3))
+    assert fields["u_thickness_8nm"] == pytest.approx(math.sqrt(u_t), rel=0.01, abs=FLOOR)

@@ -111,6 +111,26 @@ def judge(program, values, windows) -> list[tuple[list[str], list[str], list[str
 
 
 @dataclass
+class Mean:
+    """The running mean of a quantity: exact, so that the board's may be off by its rounding."""
+
+    shift: int
+    fine: int = -1  # in 1/64
+
+    def step(self, value: int | None) -> int:
+        if value is None:
+            self.fine = -1
+            return 0
+        change = Fraction(64 * value - self.fine, 1 << self.shift)
+        self.fine = 64 * value if self.fine < 0 else self.fine + math.floor(change + _HALF)
+        return math.floor(Fraction(self.fine, 64) + _HALF)
+
+
+_HALF = Fraction(1, 2)
+BITS = {"thickness": 1, "permittivity": 2, "porosity": 4}
+
+
+@dataclass
 class Limit:
     """One limit by its definition."""
 
@@ -152,6 +172,8 @@ def recipes(draw):
         off_delay=draw(st.integers(0, 3)),
         latch_mask=draw(st.integers(0, 0x3FFFFF)),
         reject_mask=draw(st.integers(0, 0x3FFFFF)),
+        filter_shift=draw(st.sampled_from((0, 0, 1, 2, 5, 8))),
+        porosity_mode=draw(st.sampled_from((0, 0, 1, 2))),
     )
 
 
@@ -178,20 +200,25 @@ def test_against_the_definition(program, values, sequence):
     limits = {name: Limit() for name, _, _ in LIMITS}
     before = latched = sticky = 0
     guard = Fraction(word(values, "guard_c2"), 100)
+    means = {quantity: Mean(word(values, "filter_shift")) for quantity in BITS}
     for window, found in zip(sequence, judge(program, values, sequence), strict=True):
         flags = 0
+        judged = {}
+        for quantity, bit in BITS.items():
+            there = window.state == MEASURING and window.valid & bit
+            judged[quantity] = means[quantity].step(getattr(window, quantity) if there else None)
         for name, limit_name, sign in LIMITS:
             quantity = name.partition("_")[0]
             limit = word(values, limit_name)
             unit = limit_name.rpartition("_")[2]
-            bit = {"thickness": 1, "permittivity": 2, "porosity": 4}[quantity]
+            bit = BITS[quantity]
             u = {"thickness": window.u_t, "porosity": window.u_phi, "permittivity": window.u_eps}
             if window.state != MEASURING:
                 limits[name] = Limit()
                 continue
             excess = None
             if window.valid & bit and limit != (TOP[limit_name] if sign > 0 else 0):
-                excess = sign * (getattr(window, quantity) - limit)
+                excess = sign * (judged[quantity] - limit)
                 excess += math.floor(guard * u[quantity] + Fraction(1, 2))
             deadband = word(values, f"{quantity}_deadband_{unit}")
             limits[name].step(
@@ -205,7 +232,8 @@ def test_against_the_definition(program, values, sequence):
         latch = word(values, "latch_mask") | FLAG["watchdog_restart"]
         latched |= flags & ~before & latch
         before = flags
-        good = window.state == MEASURING and window.valid == record.VALID_ALL
+        needed = record.VALID_THICKNESS if word(values, "porosity_mode") else record.VALID_ALL
+        good = window.state == MEASURING and window.valid == needed
         good = good and not (flags | latched) & word(values, "reject_mask")
         assert found[0] == record.names_of(flags)
         assert found[1] == record.names_of(latched)
@@ -270,6 +298,40 @@ def test_nothing_is_good_unless_measured(program):
         assert judge(program, values, [Window(), window])[1][2] == []
 
 
+@pytest.mark.parametrize("shift", range(9))
+def test_the_mean_follows_a_step_to_its_end(program, shift):
+    """A flag comes when 2**shift windows have told enough of a step, and the mean gets there."""
+    limit, low, high = 30 * UM, 29 * UM, 32 * UM
+    values = words(thickness_hi_8nm=limit, filter_shift=shift)
+    n = 1 << shift
+    found = judge(program, values, [Window(thickness=low)] + [Window(thickness=high)] * 12 * n)
+    active = ["thickness_hi" in step[0] for step in found]
+    share = (limit - low) / (high - low)
+    expected = 1 if not shift else math.log(1 - share) / math.log(1 - 1 / n)
+    assert abs(active.index(True) - expected) <= 1 + 0.01 * expected
+    assert all(active[active.index(True) :])
+    values = words(thickness_hi_8nm=high - 3, filter_shift=shift)  # 0.4 nm short of the end
+    found = judge(program, values, [Window(thickness=low)] + [Window(thickness=high)] * 16 * n)
+    assert found[-1][0] == ["thickness_hi"]
+
+
+@pytest.mark.parametrize("gap", [{"valid": 0}, {"state": OFF_SHEET, "valid": 0}])
+def test_the_mean_begins_anew_after_a_gap(program, gap):
+    values = words(thickness_hi_8nm=30 * UM, filter_shift=6)
+    bad, missing = Window(thickness=31 * UM), Window(**gap)
+    found = judge(program, values, [Window(), bad, missing, bad, Window()])
+    assert ["thickness_hi" in step[0] for step in found] == [False] * 3 + [True] * 2
+
+
+@pytest.mark.parametrize("mode", [1, 2])
+def test_thickness_is_enough_where_layers_hide_the_film(program, mode):
+    values = words(porosity_mode=mode, thickness_hi_8nm=30 * UM, reject_mask=FLAG["thickness_hi"])
+    seen = Window(valid=record.VALID_THICKNESS)
+    thick = Window(valid=record.VALID_THICKNESS, thickness=31 * UM)
+    found = judge(program, values, [seen, Window(valid=0), thick])
+    assert [step[2] for step in found] == [["good"], [], []]
+
+
 def test_flags_of_limits_go_when_the_film_goes(program):
     values = words(thickness_hi_8nm=30 * UM, off_delay=100)
     high, gone = Window(thickness=31 * UM), Window(valid=0, found=FLAG["no_film"])
@@ -332,7 +394,13 @@ def test_marker_forgets_when_the_position_is_set_anew(program):
 
 
 def test_nothing_is_allocated(unix32):
-    values = words(thickness_hi_8nm=20 * UM, marker_mask=0xFF, marker_delay_mm=300, on_delay=2)
+    values = words(
+        thickness_hi_8nm=20 * UM,
+        marker_mask=0xFF,
+        marker_delay_mm=300,
+        on_delay=2,
+        filter_shift=3,
+    )
     unix32.heap_locked(
         "from array import array\n"
         "from gauge import record\n"

@@ -452,8 +452,8 @@ def test_board_session_allocates_nothing_and_loses_nothing(unix32):
     host = HostSession(lambda device, boot: 0, first_id=5)
     requests, to_board = [], b""
 
-    def damage(data):
-        return bytes(b if rnd.random() > 1e-3 else rnd.randrange(256) for b in data)
+    def damage(data, rate):
+        return bytes(b if rnd.random() > rate else rnd.randrange(256) for b in data)
 
     with unix32.load(LOCKED) as board:
         now_s = 1000.0  # ticks wrap at 1073.7 s
@@ -473,7 +473,7 @@ def test_board_session_allocates_nothing_and_loses_nothing(unix32):
             data = board.call(
                 "go", ticks, None if rec is None else array("i", rec), to_board, room
             )
-            for event in host.receive(b"" if outage else damage(data), now_s):
+            for event in host.receive(b"" if outage else damage(data, 1e-3), now_s):
                 if isinstance(event, events.Records):
                     stored += event.rows
                 elif isinstance(event, events.Gap):
@@ -482,7 +482,8 @@ def test_board_session_allocates_nothing_and_loses_nothing(unix32):
                 host.commit(host.boot, host.next_seq)
             if k % 97 == 0:
                 requests.append(host.request(protocol.STATUS, timeout_s=0.4, tries=20))
-            to_board = b"" if outage else damage(host.poll(now_s))
+            # the host says little
+            to_board = b"" if outage else damage(host.poll(now_s), 5e-3)
         dropped, resent, bad, records = board.call("counters")
     overwritten = {s for a, b, cause in gaps if cause == "overwritten" for s in range(a, b + 1)}
     paused = {s for a, b, cause in gaps if cause != "overwritten" for s in range(a, b + 1)}

@@ -9,7 +9,9 @@ The 32-bit runtime gives the records as well, which are checked against exact ar
 
 Envelope (a superset of it): thickness 5-150 um, permittivity of the solid 2.6-4, L 0-0.7, gap
 0.3-1 mm, electrodes 10-30 mm, porosity from the closed form between 10 and 85 %, all lasers of
-`MODELS` with a range up to 25 mm, windows with and without missing samples, all climates.
+`MODELS` with a range up to 25 mm, windows with and without missing samples, all climates; with
+and without passline maps, known layers of up to 60 um on the film, corrections of scale and
+offset, a frame that has warmed up since the reference was found.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ MODEL_INDICES = [i for i in range(len(MODELS)) if MODELS[i].range_8nm <= 200_000
 rec = record.new()
 seed = array("i", [1])
 words = array("i", BASE)
-head = array("i", bytes(36))  # what window() needs of it
+head = array("i", bytes(52))  # what window() needs of it
 
 
 @micropython.viper
@@ -80,6 +82,9 @@ def configure():
     words[config.GAP_8NM] = gap
     words[config.C0_AF] = c0
     words[config.CAPDAC_AF] = c0 + 3_900_000
+    words[config.CAP_GAIN_PPM] = draw(-10_000, 10_000)
+    words[config.CAP_OFFSET_AF] = draw(-50_000, 50_000)
+    words[config.STRAY_AF] = draw(-50_000, 100_000)
     words[config.D_8NM] = MODELS[model].range_8nm
     words[config.SOLID_E6] = draw(2_600_000, 4_000_000)
     words[config.STRUCTURE_PPM] = draw(0, 700_000)
@@ -91,11 +96,24 @@ def configure():
     words[config.U_GAP_PPM] = draw(0, 5000)
     words[config.U_SOLID_E6] = draw(0, 100_000)
     words[config.U_STRUCTURE_PPM] = draw(0, 150_000)
+    words[config.STRUCTURE_PER_SOLID_PPM] = draw(-2_000_000, 2_000_000)
+    words[config.THICKNESS_OFFSET_8NM] = draw(-8000, 8000)
+    corrected = draw(0, 1)
+    words[config.D_TEMP_8NM_PER_K] = corrected * draw(-10_000, 10_000)
+    words[config.GAP_TEMP_8NM_PER_K] = corrected * draw(-10_000, 10_000)
+    words[config.KAPPA_PPM] = corrected * draw(-5000, 5000)
+    words[config.DELTA_OFFSET_8NM] = corrected * draw(-1000, 1000)
+    stack()
+    words[config.D_8NM] += passline(words[config.D_8NM])
     head[0] = c0
     head[1] = gap
     head[2] = words[config.SOLID_E6] // 100
-    head[3] = words[config.CAPDAC_AF]
-    head[4] = words[config.D_8NM]
+    head[3] = words[config.CAPDAC_AF] - words[config.STRAY_AF]
+    head[11] = 1_000_000 + words[config.CAP_GAIN_PPM]
+    head[12] = words[config.CAP_OFFSET_AF]
+    head[4] = MODELS[model].range_8nm
+    head[9] = words[config.LAYERS_8NM] - words[config.THICKNESS_OFFSET_8NM]
+    head[10] = words[config.LAYERS_DELTA_8NM]
     model = MODELS[model]
     a, b = model.range_8nm, model.den
     while b:
@@ -105,8 +123,36 @@ def configure():
     head[7] = model.off
     head[8] = model.num
     rec[record.DT_US] = 11_000
-    rec[record.FRAME_MC] = words[config.FRAME_REF_MC]
+    rec[record.FRAME_MC] = words[config.FRAME_REF_MC] + draw(-50, 50)
     return Film(words)
+
+
+def stack():
+    """Layers on the film, or none."""
+    t = draw(-1, 1) * draw(8000, 480_000)
+    if t < 0:
+        t = 0
+    words[config.LAYERS_8NM] = t
+    words[config.LAYERS_DELTA_8NM] = muldiv(t, draw(200, 1000), 1000, 9)
+    words[config.U_LAYERS_8NM] = draw(0, 4000) if t else 0
+    words[config.U_LAYERS_RATIO_PPM] = draw(200_000, 1_000_000) if t else 0
+    words[config.U_LAYERS_DELTA_8NM] = draw(0, 1000) if t else 0
+
+
+def passline(reach):
+    """Maps of both lasers, or none; return what they add to both in the middle of `reach`."""
+    step = reach // 64 if draw(0, 2) else 0
+    at = draw(-3, 35)  # node in the middle: beyond the ends, too
+    words[config.MAP_STEP_8NM] = step
+    words[config.MAP_START_8NM] = max(0, reach // 2 - at * step)
+    total = 0
+    for first in (config.A_MAP_00_8NM, config.B_MAP_00_8NM):
+        value = draw(-20_000, 20_000)
+        for node in range(33):
+            words[first + node] = value if step else 0
+            value += draw(-400, 400)
+        total += words[first + min(max(at, 0), 32)]
+    return total
 
 
 @micropython.viper
@@ -156,13 +202,14 @@ def window():
     t = int(draw(40_000 << octave, top))
     eps = 10_000 + int(muldiv(draw(20, 980), h[2] - 10_000, 1000, 14))
     while True:
-        delta = t - int(muldiv(t, 10_000, eps, 14))
+        delta = h[10] + t - int(muldiv(t, 10_000, eps, 14))
         c = int(muldiv(h[0], h[1], h[1] - delta, 6))
-        if c - h[0] < 7_900_000:  # the converter's span
+        if c - h[0] < 7_700_000:  # the converter's span
             break
         t >>= 1
-    r[CAP_CODE] = 0x800000 + int(muldiv(c - h[3], 256, 125, 20))
-    reach = (h[4] - t) >> 1
+    c = int(muldiv(c - h[3], h[11], 1_000_000, 9)) + h[12]
+    r[CAP_CODE] = 0x800000 + int(muldiv(c, 256, 125, 20))
+    reach = (h[4] - t - h[9]) >> 1
     side = int(draw(-100_000, 100_000))
     motion = int(draw(-40, 40))
     a = int(muldiv(reach + side, h[5], h[6], 10)) + h[7]
@@ -199,23 +246,31 @@ def digests(first, n):
 '''
 )
 
-ENVELOPE = ("c", "delta", "thickness", "permittivity", "porosity", "solid")
+ENVELOPE = ("c", "delta", "corrected delta", "thickness", "permittivity", "porosity", "solid")
 
 
 def errors(values: list[int], rec: list[int]) -> dict[str, Fraction]:
-    """Errors of one record against exact arithmetic: aF, nm, nm, 1, ppm, nm."""
+    """Errors of one record against exact arithmetic: aF, nm, nm, nm, 1, ppm, nm."""
     at = ref.FIELD
     rate, model = ref.word(values, "laser_rate_hz"), ref.word(values, "laser_model")
-    c, c0, gap = rec[at["c_af"]], rec[at["c0_af"]], rec[at["gap_8nm"]]
+    c, c0, gap = rec[at["c_af"]], rec[at["c0_af"]], ref.word(values, "gap_8nm")
     delta, t = rec[at["delta_8nm"]], rec[at["thickness_8nm"]]
-    reach = ref.exact_distance(rec, at["a_n"], model, rate)
-    reach += ref.exact_distance(rec, at["b_n"], model, rate)
+    reach = -ref.word(values, "thickness_offset_8nm") + ref.word(values, "layers_8nm")
+    for laser in "ab":
+        distance = ref.exact_distance(rec, at[f"{laser}_n"], model, rate)
+        reach += ref.exact_mapped(distance, laser, values)
+    corrections = ("gap_temp_8nm_per_k", "kappa_ppm", "delta_offset_8nm")
+    corrected = any(ref.word(values, name) for name in corrections)
     result = {
         "c": c - ref.exact_c(rec[at["cap_code"]], values),
-        "delta": (delta - ref.exact_delta(c, c0, gap)) / 8,
+        "corrected delta" if corrected else "delta": (
+            delta - ref.exact_delta(c, c0, gap, rec[at["frame_mc"]], values)
+        )
+        / 8,
     }
     if rec[at["valid"]] & record.VALID_THICKNESS:
         result["thickness"] = (t - (rec[at["d_8nm"]] - reach)) / 8
+    delta -= ref.word(values, "layers_delta_8nm")
     if rec[at["valid"]] & record.VALID_POROSITY:
         eps_s = ref.exact_solid(values, rec[at["air_mc"]], rec[at["rh_ppm"]])
         structure = Fraction(ref.word(values, "structure_ppm"), 1_000_000)
@@ -260,9 +315,9 @@ def main() -> int:
     with runtime.Unix32().load(PROGRAM) as program:
         largest, n_valid = worst(program, n_groups)
         print(f"{n_groups * GROUP} vectors, {n_valid} with a porosity; worst errors:")
-        units = ("aF", "nm", "nm", "", "ppm", "nm")
+        units = ("aF", "nm", "nm", "nm", "", "ppm", "nm")
         for (name, value), unit in zip(largest.items(), units, strict=True):
-            print(f"  {name:13} {value:.6f} {unit}")
+            print(f"  {name:15} {value:.6f} {unit}")
         expected = program.call("digests", SEED, n_groups)
     if args.board == "unix32":
         return 0
