@@ -16,7 +16,6 @@ from gauge.windows import LaserWindow
 
 _RETRY_US = const(500_000)  # between two attempts to start a sensor
 _CLIMATE_US = const(1_000_000)  # between two readings of air temperature and humidity
-_VERIFY_US = const(1_000_000)  # between two read-backs of the converter's settings
 _TEMPERATURE_US = const(60_000_000)  # between two frame temperatures (each costs 3 conversions)
 _MISSING = const(5)  # conversions without /RDY before the converter counts as lost
 _SILENT_US = const(200_000)  # without a byte, a laser counts as lost and is configured anew
@@ -42,12 +41,12 @@ class Capacitance:
         self._seen = 0
         self._last = 0  # ticks of the last /RDY or start
         self._tried = 0
-        self._verified = 0
         self._warmed = 0
         self._capf = 0
         self._capdac = 0
         self._retry_us = _RETRY_US
         self._unseen = False  # a result was there of which /RDY had not told
+        self.shielded = False  # a film takes all capacitance away: the lower end is no fault
         self.fault = drivers.NOT_READY
         self.text = ""
         self.errors = 0
@@ -64,7 +63,6 @@ class Capacitance:
         now = self._hardware.now()
         self._tried = now
         self._last = now
-        self._verified = now
         self._warmed = (now - _TEMPERATURE_US) & 0x3FFFFFFF  # a first temperature soon
         self._seen = self._hardware.ready.words[0]
         try:
@@ -87,9 +85,13 @@ class Capacitance:
             return False
         self._seen = count
         t_ready = words[1 + ((count - 1) & 15)]
+        apart = ticks_diff(t_ready, words[1 + ((count - 2) & 15)])
         self._last = now
         self._unseen = False
         code = self._chip.read()
+        if words[0] != count:  # one more has ended just now: nobody knows of which the result is
+            self._seen = words[0]
+            return False
         if self.fault == drivers.LOST_SETUP:
             return False  # it converts, but not what was set: no reading until it is set up anew
         if code == drivers.SKIPPED and self._chip.temperatures:
@@ -97,23 +99,37 @@ class Capacitance:
             self.frame_mc = self._chip.temperature_mc
         if code == drivers.NOT_READY or code == drivers.SKIPPED:
             return False
+        if code == drivers.TOO_LOW and self.shielded:
+            code = 0
         if code < 0:
             if _of_electrodes(code):
                 self.fault = code
                 self.errors += 1
                 self.code = 0
                 self.t_ready = t_ready
-                return True
+                return self._is_end(apart)
             self._fail(code, drivers.fault_text(code))
             return False
         if self.fault and not _of_electrodes(self.fault):
             self.fault = 0
             return False  # nobody knows whether this fall of /RDY was a conversion's end
+        if not self._is_end(apart):
+            return False
         self.fault = 0
         self.code = code
         self.t_ready = t_ready
         self._tried = (now - self._retry_us) & 0x3FFFFFFF  # when it fails: start again at once
         return True
+
+    def _is_end(self, apart):
+        """Whether a conversion ended when /RDY fell, `apart` us after it had fallen before.
+
+        It falls between two ends when its wire is joined again, or the chip was set up anew: the
+        result then belongs to another time.
+        """
+        off = apart - self.period_us
+        most = self.period_us >> 4
+        return -most <= off <= most
 
     def pass_over(self):
         """Forget a conversion that ended while interrupts were off: nobody knows when it did."""
@@ -126,18 +142,11 @@ class Capacitance:
         return self.text if self.fault else ""
 
     def look_after(self, now):
-        """Slow duties, right after a window: read-back, frame temperature.
+        """A slow duty, right after a window: the frame temperature.
 
         Returns True when a hole in the conversions was begun on purpose.
         """
-        if self.fault:
-            return False
-        if ticks_diff(now, self._verified) >= _VERIFY_US:
-            self._verified = now
-            code = self._chip.verify()
-            if drivers.is_fault(code):
-                self._fail(code, drivers.fault_text(code))
-        elif ticks_diff(now, self._warmed) >= _TEMPERATURE_US:
+        if not self.fault and ticks_diff(now, self._warmed) >= _TEMPERATURE_US:
             self._warmed = now
             return self._chip.start_temperature() == 0
         return False

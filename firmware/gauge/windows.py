@@ -70,10 +70,15 @@ if record.A_ERROR_CODE - record.A_N != _ERROR_CODE or record.B_N - record.A_N !=
 
 @micropython.viper
 def _count_error(state, code: int):
-    """Note an error of the window, and count it by its kind."""
+    """Note an error of the window, and count it by its kind.
+
+    What says that any distance of the window may be damaged is not covered by a later code.
+    """
     st = ptr32(state)
     st[_ERRORS] += 1
-    st[_ERROR_CODE] = code
+    told = st[_ERROR_CODE]
+    if told != _BROKEN and (told != _JUMP or code == _BROKEN):
+        st[_ERROR_CODE] = code
     kind = code - 262075
     if code == _JUMP:
         kind = _COUNT_JUMP

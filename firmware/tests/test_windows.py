@@ -158,7 +158,8 @@ def test_every_sample_is_in_its_window(program, start, period, rest, samples, ch
         here = expected[t // length]
         if code > MAX_CODE:
             here.errors += 1
-            here.error_code = code
+            if here.error_code != 3:  # a jump: any distance of the window may be damaged
+                here.error_code = code
             run = []
             continue
         here.codes.append((t % length, code))
