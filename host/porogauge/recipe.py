@@ -25,24 +25,18 @@ import json
 from array import array
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from gauge import config, record
 
+from . import contradictions
+from .derived import LAYERS, derive, derived_paths, layer_tables, read_layers
 from .errors import PorogaugeError
-from .recipe_fields import (
-    CONVERSIONS,
-    FIELD,
-    KINDS,
-    REQUIRED,
-    Field,
-    laser_models,
-    laser_table,
-    plain,
-)
-from .recipe_toml import dumps, standard_calibration, standard_recipe, template
+from .recipe_fields import FIELD, INDEX, KINDS, NODES, REQUIRED, Field, laser_models, plain
+from .recipe_toml import dumps, shipped_recipe, standard_calibration, standard_recipe, template
+from .recipe_values import checked, nearest, normal
+from .stack import Layer
 
 __all__ = [
     "RecipeError",
@@ -54,6 +48,7 @@ __all__ = [
     "load_files",
     "normalise",
     "replace_part",
+    "shipped_recipe",
     "split",
     "standard_calibration",
     "standard_recipe",
@@ -61,10 +56,6 @@ __all__ = [
 ]
 
 Values = dict[str, Any]  # path -> normalised value (Decimal, int, str, tuple or None)
-
-EPS0_F_PER_M = Decimal("8.8541878128e-12")
-PI = Decimal("3.14159265358979323846")
-CDC_SPAN_PF = Decimal("4.096")  # AD7746: largest distance of the capacitance from the CAPDAC
 
 
 class RecipeError(PorogaugeError):
@@ -98,60 +89,6 @@ def load(path: str | Path) -> dict[str, Any]:
         raise RecipeError([f"{path}: has a number that cannot be read: {error}"]) from None
 
 
-def _number(field: Field, value: Any, integer: bool) -> Decimal:
-    """An exact, finite number within the legal range, or ValueError saying what is wrong."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError(f"{value!r} is not a number")
-    # repr of a float is the shortest text that gives it back: 0.1 means 0.1, not its binary value
-    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not number.is_finite():
-        raise ValueError(f"{value} is not a finite number")
-    if integer and number != number.to_integral_value():
-        raise ValueError(f"{plain(number)} is not a whole number")
-    low, high = field.range()
-    if not low <= number <= high:
-        raise ValueError(f"{number if abs(number) > 10**12 else plain(number)} is out of range")
-    return number
-
-
-def _value(field: Field, value: Any) -> Any:
-    """Check and normalise one stated value. Raises ValueError saying what is wrong."""
-    if field.kind in ("number", "integer"):
-        return _number(field, value, field.kind == "integer")
-    if field.kind == "text":
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not a text")
-        if not 1 <= len(value.strip()) <= 80 or not value.isprintable():
-            raise ValueError("is empty, too long or has unprintable characters")
-        return value.strip()
-    if field.kind == "flags":
-        if not isinstance(value, (list, tuple)):
-            raise ValueError(f"{value!r} is not a list")
-        for name in value:
-            if name not in record.FLAG_NAMES:
-                raise ValueError(f"{name!r} is not a flag{_nearest(str(name), record.FLAG_NAMES)}")
-        return tuple(name for name in record.FLAG_NAMES if name in value)
-    if field.kind == "laser":
-        if value not in laser_models():
-            raise ValueError(f"{value!r} is not a known model{_nearest(value, laser_models())}")
-        return value
-    if field.kind == "conversion":
-        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-            raise ValueError(f"{value!r} is not a number")
-        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        if number not in CONVERSIONS:
-            raise ValueError(f"{value} is not a conversion time of the AD7746")
-        return number
-    if not isinstance(value, (list, tuple)) or len(value) not in (0, 33):
-        raise ValueError("is not a list of 33 numbers")
-    return tuple(_number(field, node, False) for node in value)
-
-
-def _nearest(name: Any, names: Any) -> str:
-    close = get_close_matches(str(name), list(names), 1, 0.5)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
 def normalise(kind: str, data: Mapping[str, Any], source: str) -> Values:
     """Check a whole file and return path -> exact value, defaults filled in.
 
@@ -162,11 +99,17 @@ def normalise(kind: str, data: Mapping[str, Any], source: str) -> Values:
     tables = list(dict.fromkeys(field.table for field in fields.values()))
     problems: list[str] = []
     values: Values = {}
+    layers: tuple[Layer, ...] = ()
     for table, content in data.items():
+        if table == LAYERS and kind == "recipe":
+            layers, found = read_layers(content, source, checked)
+            problems += found
+            continue
         if table not in tables:
+            legal = tables + [LAYERS] if kind == "recipe" else tables
             problems.append(
-                f"{source}: [{table}] is not a table of a {kind}{_nearest(table, tables)};"
-                f" legal: {', '.join(tables)}"
+                f"{source}: [{table}] is not a table of a {kind}{nearest(table, legal)};"
+                f" legal: {', '.join(legal)}"
             )
             continue
         if not isinstance(content, Mapping):
@@ -178,12 +121,12 @@ def normalise(kind: str, data: Mapping[str, Any], source: str) -> Values:
             if field is None:
                 names = [f.name for f in fields.values() if f.table == table]
                 problems.append(
-                    f"{source}: {path} is not a field of a {kind}{_nearest(name, names)};"
+                    f"{source}: {path} is not a field of a {kind}{nearest(name, names)};"
                     f" legal in [{table}]: {', '.join(names)}"
                 )
                 continue
             try:
-                values[path] = _value(field, value)
+                values[path] = checked(field, value)
             except ValueError as error:
                 problems.append(f"{source}: {path}: {error}; legal: {field.legal}")
                 values[path] = None
@@ -192,91 +135,19 @@ def normalise(kind: str, data: Mapping[str, Any], source: str) -> Values:
             problems.append(f"{source}: {path} is missing; legal: {field.legal}")
     if problems:
         raise RecipeError(problems)
+    stated = {path for path, value in values.items() if value != ()}
     for path, field in fields.items():  # in two steps, a default may refer to a later field
         if path not in values and not str(field.default).startswith("="):
-            values[path] = None if field.default is None else _value(field, _exact(field.default))
+            values[path] = normal(field, field.default)
     for path, field in fields.items():
         if path not in values:
             values[path] = values[field.default[1:]]
+    if kind == "recipe":
+        values[LAYERS] = layers
+        problems = derive(values, stated)
+        if problems:
+            raise RecipeError([f"{source}: {text}" for text in problems])
     return values
-
-
-def _exact(default: Any) -> Any:
-    return Decimal(default) if isinstance(default, str) else default
-
-
-# ---------------------------------------------------------------- contradictions
-
-
-def _recipe_contradictions(v: Values) -> list[str]:
-    found = []
-    for quantity, unit in (("thickness", "um"), ("porosity", "percent")):
-        names = [f"limits.{quantity}_{end}_{unit}" for end in ("lolo", "lo", "hi", "hihi")]
-        for low, high in zip(names, names[1:], strict=False):
-            if v[low] > v[high]:
-                found.append(f"{low} ({plain(v[low])}) is above {high} ({plain(v[high])})")
-        deadband = f"limits.{quantity}_deadband_{unit}"
-        if v[names[1]] <= v[names[2]] and v[deadband] * 2 > v[names[2]] - v[names[1]]:
-            found.append(
-                f"{deadband} ({plain(v[deadband])}) is more than half of the distance between"
-                f" {names[1]} and {names[2]}: a flag could never go; legal: 0 to"
-                f" {plain((v[names[2]] - v[names[1]]) / 2)}"
-            )
-        target = v[f"film.target_{quantity}_{unit}"]
-        if target is not None and not v[names[1]] <= target <= v[names[2]]:
-            found.append(
-                f"film.target_{quantity}_{unit} ({plain(target)}) is not between {names[1]}"
-                f" ({plain(v[names[1]])}) and {names[2]} ({plain(v[names[2]])})"
-            )
-    return found
-
-
-def _calibration_contradictions(v: Values) -> list[str]:
-    found = []
-    for quantity, unit in (
-        ("thickness", "um"),
-        ("porosity", "percent"),
-        ("rh", "percent"),
-        ("air", "c"),
-    ):
-        low, high = (f"envelope.{quantity}_{end}_{unit}" for end in ("min", "max"))
-        if v[low] >= v[high]:
-            found.append(f"{low} ({plain(v[low])}) is not below {high} ({plain(v[high])})")
-    c0, stray, dac = (v[f"capacitance.{name}_pf"] for name in ("c0", "stray", "capdac"))
-    if abs(c0 + stray - dac) > CDC_SPAN_PF:
-        found.append(
-            f"capacitance.capdac_pf ({plain(dac)}) is more than {CDC_SPAN_PF} pF from c0_pf +"
-            f" stray_pf ({plain(c0 + stray)}): the converter would be at its end; choose another"
-            f" capdac_code"
-        )
-    if v["capacitance.capdac_code"] == 0 and dac != 0:
-        found.append("capacitance.capdac_pf must be 0 when capdac_code is 0")
-    model = laser_table()[v["lasers.model"]]
-    try:
-        model.check_rate(int(v["lasers.rate_hz"]))
-    except ValueError as error:
-        found.append(f"lasers.rate_hz: {error}")
-    # Each reading lies within its range, and a film is at most 1 mm.
-    longest = 2 * model.range_mm * 1000 + 1000
-    if v["lasers.sum_distance_um"] > longest:
-        found.append(
-            f"lasers.sum_distance_um ({plain(v['lasers.sum_distance_um'])}) is more than two"
-            f" lasers with {model.range_mm} mm range can see; legal: up to {longest}"
-        )
-    if v["lasers.reference_um"] >= v["lasers.sum_distance_um"]:
-        found.append("lasers.reference_um is not below sum_distance_um: no tile fits between")
-    diameter = v["head.electrode_diameter_mm"]
-    if diameter is not None:
-        area_m2 = PI * (diameter / 2000) ** 2
-        ideal_pf = EPS0_F_PER_M * area_m2 / (v["capacitance.gap_um"] / 1_000_000) * 10**12
-        # A guarded electrode is within some percent of the ideal one; the slit adds a few more.
-        if not ideal_pf * Decimal("0.8") <= c0 <= ideal_pf * Decimal("1.25"):
-            found.append(
-                f"capacitance.c0_pf ({plain(c0)}) does not belong to a gap of"
-                f" {plain(v['capacitance.gap_um'])} um with electrodes of {plain(diameter)} mm,"
-                f" which make {ideal_pf:.3f} pF"
-            )
-    return found
 
 
 # ---------------------------------------------------------------- compiling
@@ -290,20 +161,33 @@ def content_id(kind: str, values: Values) -> int:
     """
     fields = FIELD[kind]
     stated = {}
+    derived = derived_paths(values) if kind == "recipe" else set()
     for path, value in values.items():
+        if path in derived:
+            continue
+        if path == LAYERS:
+            if value:
+                stated[path] = _spelled(layer_tables(value))
+            continue
         default = fields[path].default
         if default is not REQUIRED and not str(default).startswith("="):
-            neutral = None if default is None else _value(fields[path], _exact(default))
-            if value == neutral:
+            if value == normal(fields[path], default):
                 continue
-        if isinstance(value, tuple):
-            value = [plain(v) if isinstance(v, Decimal) else v for v in value]
-        elif isinstance(value, Decimal):
-            value = plain(value)
-        stated[path] = value
+        stated[path] = _spelled(value)
     text = json.dumps([kind, stated], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     # 0 means 'none' on the board
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 2 or 1
+
+
+def _spelled(value: Any) -> Any:
+    """A value with its numbers as text, each in one spelling."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, (tuple, list)):
+        return [_spelled(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _spelled(one) for name, one in value.items()}
+    return value
 
 
 def _round(value: Decimal) -> int:
@@ -314,22 +198,26 @@ def _put(words: array, field: Field, value: Any) -> None:
     """Store one normalised value in its word (or words)."""
     if field.word is None:
         return
-    index = _INDEX[field.word]
-    if field.kind == "flags":
-        words[index] = sum(1 << record.FLAG_NAMES.index(name) for name in value)
+    if field.kind == "nodes":
+        for node in range(NODES):
+            words[INDEX[field.node(node)]] = _round(value[node] * field.factor) if value else 0
+        if field.count:
+            words[INDEX[field.count]] = len(value)
+    elif field.kind == "names":
+        words[INDEX[field.word]] = sum(1 << field.choices.index(name) for name in value)
     elif field.kind == "laser":
-        words[index] = laser_models().index(value)
-    elif field.kind == "conversion":
-        words[index] = CONVERSIONS[value]
-    elif field.kind == "nodes":
-        words[index] = len(value)
-        for node, correction in enumerate(value):
-            words[_INDEX[f"correction_{node:02d}_ppm"]] = _round(correction * field.factor)
+        words[INDEX[field.word]] = laser_models().index(value)
+    elif field.kind == "choice":
+        words[INDEX[field.word]] = _codes(field)[value]
     else:
-        words[index] = _round(value * field.factor)
+        words[INDEX[field.word]] = _round(value * field.factor)
 
 
-_INDEX = {name: index for index, (name, _, _) in enumerate(config.SPEC)}
+def _codes(field: Field) -> Mapping[Any, int]:
+    """What each choice of a field is as its word."""
+    if isinstance(field.choices, Mapping):
+        return field.choices
+    return {name: code for code, name in enumerate(field.choices)}
 
 
 def _part(kind: str, data: Mapping[str, Any], source: str) -> tuple[Values, list[str]]:
@@ -338,16 +226,12 @@ def _part(kind: str, data: Mapping[str, Any], source: str) -> tuple[Values, list
         values = normalise(kind, data, source)
     except RecipeError as error:
         return {}, error.problems
-    check = _recipe_contradictions if kind == "recipe" else _calibration_contradictions
+    check = contradictions.of_recipe if kind == "recipe" else contradictions.of_calibration
     return values, [f"{source}: {text}" for text in check(values)]
 
 
 def _fill(words: array, kind: str, values: Values) -> None:
-    for field in FIELD[kind].values():  # what another configuration had must not shine through
-        if field.kind == "nodes":
-            for node in range(33):
-                words[_INDEX[f"correction_{node:02d}_ppm"]] = 0
-    words[_INDEX[f"{kind}_id"]] = content_id(kind, values)
+    words[INDEX[f"{kind}_id"]] = content_id(kind, values)
     for path, field in FIELD[kind].items():
         _put(words, field, values[path])
 
@@ -374,6 +258,14 @@ def compile_words(
     words = config.new()
     for kind, (values, _) in zip(KINDS, parts, strict=True):
         _fill(words, kind, values)
+    return _good(words, sources[0])
+
+
+def _good(words: array, source: str) -> array:
+    """The words, when both parts go together and the board will take them."""
+    problems = contradictions.of_words(words)
+    if problems:
+        raise RecipeError([f"{source}: {text}" for text in problems])
     config.unpack(config.pack(words))  # the board's own check, so that nothing refused leaves
     return words
 
@@ -385,8 +277,7 @@ def replace_part(words: array, kind: str, data: Mapping[str, Any], source: str) 
         raise RecipeError(problems)
     words = array("i", words)
     _fill(words, kind, values)
-    config.unpack(config.pack(words))
-    return words
+    return _good(words, source)
 
 
 def split(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -396,6 +287,7 @@ def split(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     the kind that is there, whose check refuses it.
     """
     tables = {kind: {field.table for field in FIELD[kind].values()} for kind in KINDS}
+    tables["recipe"].add(LAYERS)
     found = {
         kind: {name: content for name, content in data.items() if name in tables[kind]}
         for kind in KINDS
@@ -425,17 +317,19 @@ def load_files(paths: Iterable[str | Path]) -> dict[str, tuple[dict[str, Any], s
 
 
 def _get(words: array, field: Field) -> Any:
-    word = words[_INDEX[field.word]]
-    if field.kind == "flags":
-        return record.names_of(word)
+    if field.kind == "nodes":
+        nodes = [words[INDEX[field.node(node)]] for node in range(NODES)]
+        there = words[INDEX[field.count]] if field.count else any(nodes)
+        return [float(Decimal(node) / field.factor) for node in nodes] if there else []
+    word = words[INDEX[field.word]]
+    if field.kind == "names":
+        return record.names_of(word, field.choices)
     if field.kind == "laser":
         models = laser_models()
         return models[word] if word < len(models) else f"unknown model {word}"
-    if field.kind == "conversion":
-        return next(float(ms) for ms, code in CONVERSIONS.items() if code == word)
-    if field.kind == "nodes":
-        nodes = (words[_INDEX[f"correction_{node:02d}_ppm"]] for node in range(word))
-        return [float(Decimal(node) / field.factor) for node in nodes]
+    if field.kind == "choice":
+        choice = next(choice for choice, code in _codes(field).items() if code == word)
+        return float(choice) if isinstance(choice, Decimal) else choice
     if field.kind == "integer":
         return int(Decimal(word) / field.factor)
     return float(Decimal(word) / field.factor)

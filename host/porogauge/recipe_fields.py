@@ -13,16 +13,25 @@ its word in `gauge.config.SPEC`, so board and host cannot disagree about it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from gauge import config, record
 
+from .grades import GRADES
+from .mixing_laws import LAWS, NODES
+from .stack import LAYER_KINDS, MODES
+
 __all__ = [
     "CONVERSIONS",
     "FIELD",
+    "INDEX",
     "KINDS",
+    "LAB_PROPERTIES",
+    "LAYER",
+    "NODES",
     "REQUIRED",
     "Field",
     "laser_models",
@@ -54,6 +63,23 @@ CONVERSIONS = {
     Decimal("109.6"): 7,
 }
 
+# Number of windows over which limits are judged -> shift of the board's mean.
+_AVERAGES = {Decimal(1 << shift): shift for shift in range(9)}
+
+# What a laboratory finds of a sample (`porogauge.lab`).
+LAB_PROPERTIES = (
+    "mean_pore_um",
+    "max_pore_um",
+    "air_resistance_s_per_100cc",
+    "heat_shrinkage_percent",
+    "heat_resistance_c",
+    "porosity_percent",
+    "thickness_um",
+    "basis_weight_g_m2",
+)
+
+_COUNTS = {"correction_%02d_ppm": "correction_nodes"}  # word that says whether a table is there
+INDEX = {name: index for index, (name, _, _) in enumerate(config.SPEC)}
 _RANGES = {name: (low, high) for name, low, high in config.SPEC}
 
 
@@ -69,10 +95,12 @@ def plain(value: Any) -> str:
 class Field:
     """One field of a file.
 
-    `path` is table.name in the TOML file; `kind` one of number, integer, text, flags (list of
-    flag names), laser (name of a laser model), conversion (AD7746 conversion time, ms) and nodes
-    (33 numbers). `default` is REQUIRED, a value, or "=other.path" for 'same as that field'.
-    `example` is what a template writes; None leaves the field out, as a comment.
+    `path` is table.name in the TOML file; `kind` one of number, integer, text, date (of a day),
+    choice (of `choices`: numbers with their words, or names), names (a list of some of `choices`;
+    their bits in the word), laser (name of a laser model), points (pairs of permittivity and
+    percent porosity) and nodes (NODES numbers; `word` has a place for the node's number).
+    `default` is REQUIRED, a value, or "=other.path" for 'same as that field'. `example` is what a
+    template writes; None leaves the field out, as a comment.
     """
 
     path: str
@@ -83,7 +111,8 @@ class Field:
     example: Any
     help: str
     kind: str = "number"
-    bounds: tuple[str, str] | None = None  # only for a field without a word
+    bounds: tuple[str, str] | None = None  # only for a number without a word
+    choices: Mapping[Decimal, int] | Sequence[str] = ()
 
     @property
     def table(self) -> str:
@@ -101,25 +130,38 @@ class Field:
             if self.bounds is None:
                 return None
             return Decimal(self.bounds[0]), Decimal(self.bounds[1])
-        word = "correction_00_ppm" if self.kind == "nodes" else self.word
-        low, high = _RANGES[word]
+        low, high = _RANGES[self.node(0) if self.kind == "nodes" else self.word]
         return Decimal(low) / self.factor, Decimal(high) / self.factor
+
+    def node(self, number: int) -> str:
+        """Word of a node of a table."""
+        return self.word % number
+
+    @property
+    def count(self) -> str | None:
+        """Word that says whether the board has this table; None: a table of zeros is none."""
+        return _COUNTS.get(self.word)
 
     @property
     def legal(self) -> str:
         """What is allowed, in words."""
+        unit = f" {self.unit}" if self.unit else ""
         if self.kind == "text":
             return "text of 1 to 80 characters"
-        if self.kind == "flags":
-            return "a list of flag names: " + ", ".join(record.FLAG_NAMES)
-        if self.kind == "conversion":
-            return "one of " + ", ".join(str(ms) for ms in CONVERSIONS) + " milliseconds"
-        if self.kind == "laser":
-            return "one of " + ", ".join(f'"{name}"' for name in laser_models())
+        if self.kind == "date":
+            return "a day as YYYY-MM-DD"
+        if self.kind == "names":
+            return "a list of some of: " + ", ".join(self.choices)
+        if self.kind == "points":
+            return "an empty list or 3 to 31 pairs [permittivity, percent porosity]"
+        if self.kind == "choice" and isinstance(self.choices, Mapping):
+            return "one of " + ", ".join(str(number) for number in self.choices) + unit
+        if self.kind in ("choice", "laser"):
+            names = self.choices or laser_models()
+            return "one of " + ", ".join(f'"{name}"' for name in names)
         low, high = (plain(end) for end in self.range())
-        unit = f" {self.unit}" if self.unit else ""
         if self.kind == "nodes":
-            return f"an empty list or 33 numbers, each {low} to {high}{unit}"
+            return f"an empty list or {NODES} numbers, each {low} to {high}{unit}"
         whole = "whole number, " if self.kind == "integer" else ""
         return f"{whole}{low} to {high}{unit}"
 
@@ -139,11 +181,20 @@ def laser_table() -> dict[str, Any]:
 def _fields(*rows: tuple) -> dict[str, Field]:
     made = {}
     for path, unit, factor, word, default, example, text, *more in rows:
-        kind, bounds = (more + [None, None])[:2]
-        field = Field(
-            path, unit, Decimal(factor), word, default, example, text, kind or "number", bounds
+        kind, extent = (more + [None, None])[:2]
+        bounds, choices = (None, extent) if kind in ("choice", "names") else (extent, ())
+        made[path] = Field(
+            path,
+            unit,
+            Decimal(factor),
+            word,
+            default,
+            example,
+            text,
+            kind or "number",
+            bounds,
+            choices,
         )
-        made[path] = field
     return made
 
 
@@ -161,13 +212,15 @@ _LIMIT_FLAGS = [
     "permittivity_high",
 ]
 
-# (path, unit, factor, word, default, example, help[, kind[, bounds without a word]])
+# (path, unit, factor, word, default, example, help[, kind[, bounds without a word, or choices]])
 # fmt: off
 _RECIPE = _fields(
     ("recipe.name", "", 1, None, _R, "porous polyimide 25 um",
      "What operators call it.", "text"),
     ("recipe.version", "", 1, None, _R, 1,
      "Count up with every change.", "integer", (1, 999999)),
+    ("recipe.grade", "", 1, None, "base", "base",
+     "Which claims the film is to meet ('porogauge recipe grades').", "choice", tuple(GRADES)),
     ("material.permittivity", "", _PPM, "solid_e6", _R, "3.3",
      "Relative permittivity of the solid (no pores) at 50 %RH and 23 C."),
     ("material.permittivity_ppm_per_percent_rh", "ppm per %RH", 1, "solid_rh_ppm", _R, "2400",
@@ -176,19 +229,61 @@ _RECIPE = _fields(
      "Its relative change with temperature."),
     ("material.u_permittivity", "", _PPM, "u_solid_e6", _R, "0.03",
      "Standard uncertainty of the solid's permittivity."),
+    ("material.density_g_cm3", "g/cm3", 1, None, _R, "1.42",
+     "Density of the solid: areal mass, and porosity by weighing.", "number", ("0.5", "5")),
+    ("material.u_density_g_cm3", "g/cm3", 1, None, "0.01", "0.01",
+     "Standard uncertainty of the density.", "number", ("0", "1")),
     ("mixing.structure_factor", "", _PPM, "structure_ppm", _R, "0.333333",
      "Depolarisation parameter L: 0 pores through the film, 1/3 isotropic, 1 flat pores."),
     ("mixing.u_structure_factor", "", _PPM, "u_structure_ppm", _R, "0.02",
      "Standard uncertainty of L: about 0.02 when fitted, 0.15 when assumed."),
-    ("mixing.correction_percent", "percent porosity", _PC, "correction_nodes", (), None,
-     "Optional: 33 corrections added to porosity at 0, 3.125, ... 100 % (other mixing laws).",
-     "nodes"),
+    ("mixing.structure_factor_per_permittivity", "", _PPM, "structure_per_solid_ppm", "0", "0",
+     "Change of the fitted L with the permittivity it was fitted with: their errors cancel."),
+    ("mixing.law", "", 1, None, "bruggeman_l", "bruggeman_l",
+     "Law of mixing; another one than bruggeman_l becomes a table of corrections.",
+     "choice", tuple(LAWS)),
+    ("mixing.correction_percent", "percent porosity", _PC, "correction_%02d_ppm", (), None,
+     "Optional: 33 corrections added to porosity at 0, 3.125, ... 100 %.", "nodes"),
+    ("mixing.measured_points", "", 1, None, (), None,
+     "Optional: samples' permittivity and porosity, through which porosity is to go.", "points"),
+    ("mixing.fitted_on", "", 1, None, None, None,
+     "Day of the fit of L and of the thickness offset: they are good for three months.", "date"),
+    ("mixing.valid_thickness_min_um", "micrometres", 1, None, None, None,
+     "L is good for films from this thickness on ...", "number", ("0", "1000")),
+    ("mixing.valid_thickness_max_um", "micrometres", 1, None, None, None,
+     "... up to this one.", "number", ("0", "1000")),
+    ("mixing.valid_porosity_min_percent", "percent", 1, None, None, None,
+     "The same for porosity ...", "number", ("0", "100")),
+    ("mixing.valid_porosity_max_percent", "percent", 1, None, None, None,
+     "... up to this one.", "number", ("0", "100")),
+    ("mixing.valid_rh_min_percent", "percent", 1, None, None, None,
+     "The same for relative humidity ...", "number", ("0", "100")),
+    ("mixing.valid_rh_max_percent", "percent", 1, None, None, None,
+     "... up to this one.", "number", ("0", "100")),
+    ("stack.report", "", 1, None, "film", "film",
+     "What is reported of a film with dense skins: the porous film, or skins and film together.",
+     "choice", ("film", "average")),
     ("film.target_thickness_um", "micrometres", 1, None, None, "25",
      "What the process aims at; drawn in pictures.", "number", ("0.1", "1000")),
     ("film.target_porosity_percent", "percent", 1, None, None, "50",
      "What the process aims at; drawn in pictures.", "number", ("0", "100")),
     ("film.thickness_offset_um", "micrometres", _UM, "thickness_offset_8nm", "0", "0",
      "Added to the measured thickness: laser penetration into this film."),
+    ("film.u_thickness_offset_um", "micrometres", 1, None, "0", "0",
+     "Standard uncertainty of that offset, beyond the head's own.", "number", ("0", "50")),
+    ("layers.porosity", "", 1, "porosity_mode", "measured", None,
+     "[layers]: what the board knows of [[layer]], computed from it; state one of the two.",
+     "choice", MODES),
+    ("layers.thickness_um", "micrometres", _UM, "layers_8nm", "0", None,
+     "Thickness of all layers together."),
+    ("layers.deficit_um", "micrometres", _UM, "layers_delta_8nm", "0", None,
+     "Their dielectric deficit."),
+    ("layers.u_thickness_um", "micrometres", _UM, "u_layers_8nm", "0", None,
+     "Standard uncertainty of that thickness, the one of thickness_offset_um with it."),
+    ("layers.u_ratio", "", _PPM, "u_layers_ratio_ppm", "0", None,
+     "Deficit that an error of that thickness brings, over the error."),
+    ("layers.u_deficit_um", "micrometres", _UM, "u_layers_delta_8nm", "0", None,
+     "Standard uncertainty of the deficit beyond that."),
     ("limits.thickness_lolo_um", "micrometres", _UM, "thickness_lolo_8nm", "0", "20",
      "Below: flag thickness_lolo. Leave a limit out and it is not applied."),
     ("limits.thickness_lo_um", "micrometres", _UM, "thickness_lo_8nm", "=limits.thickness_lolo_um",
@@ -226,16 +321,43 @@ _RECIPE = _fields(
     ("limits.off_delay_windows", "windows", 1, "off_delay", "0", 9,
      "Windows inside a limit before its flag goes.", "integer"),
     ("limits.latch", "", 1, "latch_mask", (), ["thickness_hihi", "porosity_hihi"],
-     "Flags that stay until somebody acknowledges them.", "flags"),
+     "Flags that stay until somebody acknowledges them.", "names", record.FLAG_NAMES),
+    ("judging.average_windows", "windows", 1, "filter_shift", 1, 1,
+     "Limits are judged on the running mean over about so many windows; 1: on each window.",
+     "choice", _AVERAGES),
     ("outputs.reject", "", 1, "reject_mask", _R, _LIMIT_FLAGS + ["not_physical", "laser_a_fault",
      "laser_b_fault", "capacitance_fault"],
-     "Flags that drop the reject relay (energised means good).", "flags"),
+     "Flags that drop the reject relay (energised means good).", "names", record.FLAG_NAMES),
     ("outputs.marker", "", 1, "marker_mask", (), _LIMIT_FLAGS,
-     "Flags that mark the film.", "flags"),
+     "Flags that mark the film.", "names", record.FLAG_NAMES),
     ("outputs.marker_delay_mm", "millimetres", 1, "marker_delay_mm", "0", 1500,
      "Length of web between head and marker.", "integer"),
     ("outputs.marker_length_mm", "millimetres", 1, "marker_length_mm", "50", 50,
      "Shortest mark.", "integer"),
+    ("sampling.every_m", "metres", 1, None, None, None,
+     "A sample goes to the laboratory for every so many metres of film.", "number",
+     ("0.1", "1000000")),
+    ("sampling.segment_m", "metres", 1, None, "1", "1",
+     "Length of film of which a claim is judged as one.", "number", ("0.01", "10000")),
+    ("sampling.properties", "", 1, None, (), [],
+     "What the laboratory finds of a sample.", "names", LAB_PROPERTIES),
+)
+
+# Fields of each [[layer]] table of a recipe: what lies on the film, in any order
+LAYER = _fields(
+    ("layer.name", "", 1, None, _R, "adhesive", "What it is.", "text"),
+    ("layer.kind", "", 1, None, _R, "adhesive",
+     "What it does: a metal has no permittivity.", "choice", tuple(LAYER_KINDS)),
+    ("layer.thickness_um", "micrometres", 1, None, _R, "10",
+     "Thickness of one such layer.", "number", ("0.01", "1000")),
+    ("layer.u_thickness_um", "micrometres", 1, None, None, "0.5",
+     "Standard uncertainty of its thickness; left out: not known.", "number", ("0", "100")),
+    ("layer.permittivity", "", 1, None, None, "3.2",
+     "Relative permittivity; not of a metal.", "number", ("1", "1000")),
+    ("layer.u_permittivity", "", 1, None, "0", "0.1",
+     "Standard uncertainty of the permittivity.", "number", ("0", "100")),
+    ("layer.count", "", 1, None, 1, 1,
+     "How many such layers: 2 for skins on both faces.", "integer", (1, 10)),
 )
 # fmt: on
 
@@ -264,8 +386,16 @@ _CALIBRATION = _fields(
      "Growth of D with frame temperature (100 mm of steel: 1.15)."),
     ("lasers.reference_um", "micrometres", _UM, "reference_8nm", "0", "0",
      "Thickness of a reference tile that both lasers see off-sheet; 0: there is none."),
+    ("lasers.map_start_um", "micrometres", _UM, "map_start_8nm", "0", "0",
+     "Passline map: reading of the first node."),
+    ("lasers.map_step_um", "micrometres", _UM, "map_step_8nm", "0", "0",
+     "Readings between two nodes; 0: there is no map."),
+    ("lasers.a_map_um", "micrometres", _UM, "a_map_%02d_8nm", (), None,
+     "Added to a reading of laser A, at each node.", "nodes"),
+    ("lasers.b_map_um", "micrometres", _UM, "b_map_%02d_8nm", (), None,
+     "The same, laser B.", "nodes"),
     ("capacitance.conversion_ms", "milliseconds", 1, "cap_rate", _R, "11.0",
-     "AD7746 conversion time: the length of a window.", "conversion"),
+     "AD7746 conversion time: the length of a window.", "choice", CONVERSIONS),
     ("capacitance.capdac_code", "", 1, "capdac_code", _R, 36,
      "Fixed: the same for reference and measurement.", "integer"),
     ("capacitance.capdac_pf", "picofarad", _PF, "capdac_af", _R, "5.952756",

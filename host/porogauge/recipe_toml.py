@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 import textwrap
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from .recipe_fields import FIELD, plain
+from gauge import record
 
-__all__ = ["dumps", "standard_calibration", "standard_recipe", "template"]
+from .recipe_fields import FIELD, LAYER, Field, plain
+
+__all__ = ["dumps", "shipped_recipe", "standard_calibration", "standard_recipe", "template"]
 
 
 def _toml(value: Any) -> str:
@@ -27,6 +30,8 @@ def _toml(value: Any) -> str:
         return plain(repr(value)) if abs(value) < 1e15 else repr(value)
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, datetime.date):
+        value = value.isoformat()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return "[" + ", ".join(_toml(item) for item in value) + "]"
@@ -43,26 +48,38 @@ def dumps(kind: str, data: Mapping[str, Any], comments: bool = True, head: str =
         if field.table != table:
             table = field.table
             lines += ["", f"[{table}]"]
-        stated = field.name in content
-        if comments:
-            legal = f" ({field.legal})" if field.kind not in ("text", "flags") else ""
-            lines += textwrap.wrap(
-                field.help + legal, 98, initial_indent="# ", subsequent_indent="# "
-            )
-        if stated:
-            lines.append(f"{field.name} = {_toml(content[field.name])}")
-        elif comments:
-            lines.append(f"# {field.name} =")
+        lines += _field(field, content, comments)
+    for layer in data.get("layer", ()):
+        lines += ["", "[[layer]]"]
+        for field in LAYER.values():
+            lines += _field(field, layer, comments)
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _field(field: Field, content: Mapping[str, Any], comments: bool) -> list[str]:
+    """Lines of one field: its meaning and range, its value where it is stated."""
+    lines = []
+    if comments:
+        brief = field.kind == "text" or field.choices == record.FLAG_NAMES
+        legal = "" if brief else f" ({field.legal})"
+        lines += textwrap.wrap(field.help + legal, 98, initial_indent="# ", subsequent_indent="# ")
+    if field.name in content:
+        lines.append(f"{field.name} = {_toml(content[field.name])}")
+    elif comments:
+        lines.append(f"# {field.name} =")
+    return lines
 
 
 def _standard(kind: str) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for field in FIELD[kind].values():
+        if field.table == "layers":  # computed
+            continue
         content = tables.setdefault(field.table, {})
         if field.example is not None:
             example = field.example
-            if field.kind in ("number", "conversion") and isinstance(example, str):
+            is_number = field.kind == "number" or isinstance(field.choices, Mapping)
+            if is_number and isinstance(example, str):
                 example = Decimal(example)
             content[field.name] = copy.copy(example)
     return tables
@@ -96,4 +113,28 @@ Numbers in brackets are the legal range. A field with '# name =' is optional and
 
 def template(kind: str) -> str:
     """Return the commented example file of a kind ("recipe" or "calibration")."""
-    return dumps(kind, _standard(kind), head=_HEADS[kind])
+    text = dumps(kind, _standard(kind), head=_HEADS[kind])
+    if kind == "recipe":
+        text += "\n" + "\n".join("# " + line for line in _layer_example()) + "\n"
+    return text
+
+
+def shipped_recipe(grade: str) -> str:
+    """Return the commented recipe that ships for a grade of film."""
+    from importlib.resources import files
+
+    return (files(__package__) / "data" / "recipes" / f"{grade}.toml").read_text(encoding="utf-8")
+
+
+def _layer_example() -> list[str]:
+    lines = ["What lies on the film is subtracted, one table for each kind of layer:", "[[layer]]"]
+    for field in LAYER.values():
+        legal = "" if field.kind == "text" else f" ({field.legal})"
+        number = field.kind == "number"
+        example = Decimal(field.example) if number else field.example
+        lines += textwrap.wrap(
+            f"{field.name} = {_toml(example)}   # {field.help}{legal}",
+            96,
+            subsequent_indent="    # ",
+        )
+    return lines

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gauge import config, record
 from porogauge import recipe
-from porogauge.recipe_fields import CONVERSIONS, FIELD, KINDS, REQUIRED
+from porogauge.recipe_fields import CONVERSIONS, FIELD, KINDS, NODES, REQUIRED
 
 INDEX = {name: index for index, (name, _, _) in enumerate(config.SPEC)}
 STANDARD = {"recipe": recipe.standard_recipe, "calibration": recipe.standard_calibration}
@@ -37,7 +37,7 @@ def compiled(both):
 
 def put(tables, path, value):
     table, name = path.split(".")
-    tables[table][name] = value
+    tables.setdefault(table, {})[name] = value
 
 
 def value_problems(kind, path, value):
@@ -50,9 +50,13 @@ def value_problems(kind, path, value):
 
 
 def test_every_word_has_one_field():
-    words = [field.word for kind in KINDS for field in FIELD[kind].values() if field.word]
-    others = {"recipe_id", "calibration_id"} | {f"correction_{n:02d}_ppm" for n in range(33)}
-    assert sorted(words) == sorted(set(INDEX) - others)
+    words = []
+    for field in (field for kind in KINDS for field in FIELD[kind].values() if field.word):
+        if field.kind == "nodes":
+            words += [field.node(n) for n in range(NODES)] + [field.count] * bool(field.count)
+        else:
+            words.append(field.word)
+    assert sorted(words) == sorted(set(INDEX) - {"recipe_id", "calibration_id"})
 
 
 def test_the_standard_files_compile_to_what_they_say():
@@ -127,9 +131,14 @@ def test_everything_comes_back_from_words():
     both["recipe"]["mixing"]["correction_percent"] = [n / 10 - 1.6 for n in range(33)]
     both["calibration"]["capacitance"]["conversion_ms"] = 109.6
     both["calibration"]["lasers"]["model"] = "1420-10"
+    both["calibration"]["lasers"]["map_start_um"] = 4000
+    both["calibration"]["lasers"]["map_step_um"] = 62.5
+    both["calibration"]["lasers"]["b_map_um"] = [n / 8 - 2 for n in range(33)]
+    both["recipe"]["judging"]["average_windows"] = 16
     words = compiled(both)
     back = dict(zip(KINDS, recipe.decode_words(words), strict=True))
     back["recipe"]["recipe"] = both["recipe"]["recipe"]
+    back["recipe"]["material"]["density_g_cm3"] = 1.42
     back["calibration"]["calibration"] = both["calibration"]["calibration"]
     again = compiled(back)
     ids = {INDEX["recipe_id"], INDEX["calibration_id"]}  # those of files with names and targets
@@ -138,6 +147,10 @@ def test_everything_comes_back_from_words():
     ]
     assert back["recipe"]["mixing"]["correction_percent"][:2] == [-1.6, -1.5]
     assert back["calibration"]["lasers"]["model"] == "1420-10"
+    assert back["calibration"]["lasers"]["a_map_um"] == []
+    assert back["calibration"]["lasers"]["b_map_um"][:2] == [-2, -1.875]
+    assert words[INDEX["b_map_32_8nm"]] == 16_000
+    assert words[INDEX["filter_shift"]] == 4
     # as TOML text, the way `recipe show` writes it
     import tomllib
 
@@ -151,6 +164,28 @@ def test_conversion_times(ms, code):
     both = standard()
     both["calibration"]["capacitance"]["conversion_ms"] = float(ms)
     assert compiled(both)[INDEX["cap_rate"]] == code
+
+
+@pytest.mark.parametrize("shift", range(9))
+def test_average_windows(shift):
+    both = standard()
+    both["recipe"]["judging"]["average_windows"] = 1 << shift
+    words = compiled(both)
+    assert words[INDEX["filter_shift"]] == shift
+    assert recipe.decode_words(words)[0]["judging"]["average_windows"] == 1 << shift
+    (problem,) = value_problems("recipe", "judging.average_windows", 3 << shift)
+    assert problem.endswith("legal: one of 1, 2, 4, 8, 16, 32, 64, 128, 256 windows")
+
+
+def test_days(tmp_path):
+    (tmp_path / "r.toml").write_text(
+        recipe.template("recipe").replace("# fitted_on =", "fitted_on = 2026-03-01")
+    )
+    tables = recipe.load(tmp_path / "r.toml")
+    assert recipe.normalise("recipe", tables, "r")["mixing.fitted_on"] == "2026-03-01"
+    for day in ("2026-02-30", "1 March", 20260301):
+        (problem,) = value_problems("recipe", "mixing.fitted_on", day)
+        assert problem.endswith("is not a day; legal: a day as YYYY-MM-DD")
 
 
 def test_a_correction_of_another_recipe_does_not_stay():
@@ -216,8 +251,8 @@ def test_wrong_types_are_refused(one):
     kind, field = one
     wrong = [None, {}, True, b"x"]
     wrong += [[1], 7] if field.kind == "text" else ["7"]
-    wrong += [[7]] if field.kind != "nodes" else [7, [1] * 32, ["1"] * 33, [51] * 33]
-    if field.kind == "flags":
+    wrong += [[7]] if field.kind != "nodes" else [7, [1] * 32, ["1"] * 33, [101] * 33]
+    if field.kind == "names":
         wrong += [["no_such_flag"], [7]]
     for value in wrong:
         (problem,) = value_problems(kind, field.path, value)
@@ -247,6 +282,7 @@ def test_mutated_files_are_refused_with_the_field_or_compile(data):
         kind = data.draw(st.sampled_from(KINDS))
         path = data.draw(st.sampled_from(sorted(FIELD[kind])))
         table, name = path.split(".")
+        both[kind].setdefault(table, {})
         action = data.draw(st.sampled_from(["drop", "value", "rename"]))
         if action == "drop":
             both[kind][table].pop(name, None)
@@ -305,6 +341,15 @@ def test_unknown_names_get_the_nearest_legal_one():
         ({"calibration:capacitance.capdac_code": 0}, "must be 0 when capdac_code is 0"),
         ({"calibration:capacitance.gap_um": 700}, "which make 3.974 pF"),
         ({"calibration:lasers.reference_um": 2000}, "no tile fits"),
+        (
+            {"calibration:lasers.a_map_um": [1] * 33},
+            "lasers.a_map_um is given, but lasers.map_step_um is 0",
+        ),
+        ({"calibration:lasers.map_start_um": 2000}, "beyond the lasers' range; legal: below 2000"),
+        (
+            {"recipe:mixing.valid_rh_min_percent": 60, "recipe:mixing.valid_rh_max_percent": 40},
+            "mixing.valid_rh_min_percent (60) is not below mixing.valid_rh_max_percent (40)",
+        ),
         ({"calibration:lasers.sum_distance_um": 6000}, "with 2 mm range can see; legal: up to"),
         (
             {"calibration:lasers.model": "1420-10", "calibration:lasers.rate_hz": 3000},
