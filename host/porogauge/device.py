@@ -10,9 +10,12 @@ from typing import Any
 
 from gauge import config
 
+from .audit import person
+from .book import Book, key_of
 from .errors import PorogaugeError, ProtocolError, ProtocolMismatch
 from .ports import find_port
-from .recipe import compile_words, replace_part
+from .recipe import RecipeError, compile_words, replace_part
+from .recipe_check import refused
 from .units import decode_status
 
 __all__ = ["opened", "push_files", "read_words", "running", "service", "standardise"]
@@ -74,30 +77,62 @@ def read_words(client: Any) -> array | None:
         ) from None
 
 
-def push_files(client: Any, found: Mapping[str, tuple[Mapping[str, Any], str]]) -> array:
+def push_files(
+    client: Any,
+    found: Mapping[str, tuple[Mapping[str, Any], str]],
+    book: Book | None = None,
+    who: str | None = None,
+    why: str = "not stated",
+) -> array:
     """Send recipe, calibration or both and return the words that were read back.
 
     `found` is what `porogauge.recipe.load_files` gives. A part that is not given stays as the
-    board has it. Raises RecipeError, PorogaugeError when the board has no other part or does not
-    hold what was sent.
+    board has it. What is sent is kept in `book` (default: the user's), with who and why in its
+    log. Raises RecipeError, PorogaugeError when a roll runs on the device, when the board has no
+    other part or does not hold what was sent; nothing has changed on the board then.
     """
+    book = book or Book()
+    who = person(who)
+    device = client.hello.device
+    for roll in book.open_rolls(device):
+        raise PorogaugeError(
+            f"roll {roll['roll']} runs on {device}: its recipe and calibration are locked;"
+            f" 'porogauge roll end {roll['roll']}' ends it"
+        )
+    before = read_words(client)
     if len(found) == 2:
         (recipe, recipe_source), (head, head_source) = found["recipe"], found["calibration"]
         words = compile_words(recipe, head, (recipe_source, head_source))
     else:
         [(kind, (tables, source))] = found.items()
-        words = read_words(client)
-        if words is None:
+        if before is None:
             other = "calibration" if kind == "recipe" else "recipe"
             raise PorogaugeError(
                 f"the gauge has no {other} yet: send one together with the {kind}"
             )
-        words = replace_part(words, kind, tables, source)
+        words = replace_part(before, kind, tables, source)
+    problems = refused(found)
+    if problems:
+        raise RecipeError(problems)
+    for kind, (tables, _) in found.items():
+        if book.current(kind, key_of(kind, tables)) != _ids(words)[kind]:
+            book.put(kind, tables, who, why)
     blob = config.pack(words)
     client.push_config(blob)
     if bytes(client.read_config()) != blob:
         raise PorogaugeError("the gauge does not hold what was sent; send it again")
+    book.audit.append(
+        "push", device, who, why, None if before is None else _ids(before), _ids(words)
+    )
     return words
+
+
+def _ids(words: array) -> dict[str, str]:
+    """Ids of what is in force, as the book has them."""
+    return {
+        "recipe": f"{words[config.RECIPE_ID]:08x}",
+        "calibration": f"{words[config.CALIBRATION_ID]:08x}",
+    }
 
 
 def standardise(

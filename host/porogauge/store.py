@@ -42,7 +42,9 @@ from .store_file import (
     Lock,
     Range,
     StoreError,
+    check_format,
     explain,
+    holes,
 )
 from .units import decode
 
@@ -113,7 +115,7 @@ class Store:
             raise StoreError(
                 f"{self.path}: is a database, but not one of porogauge; use another file"
             )
-        self._check_format()
+        check_format(db, self.path)
         small = existing and os.path.getsize(self.path) <= _QUICK_CHECK_BYTES
         if check and existing and (small or unclean):
             result = db.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -142,21 +144,6 @@ class Store:
                     ("created", str(time.time())),
                     ("opened", str(time.time())),
                 ),
-            )
-
-    def _check_format(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version != FORMAT:
-            raise StoreError(
-                f"{self.path}: has format {version}, this program writes {FORMAT};"
-                " use the program's version that wrote it"
-            )
-        row = self._db.execute("SELECT value FROM meta WHERE key='layout_hash'").fetchone()
-        found = row[0] if row else "none"
-        if found != LAYOUT_HEX:
-            raise StoreError(
-                f"{self.path}: was written with record layout {found}, this program has"
-                f" {LAYOUT_HEX}; log into a new file, read this one with the version that wrote it"
             )
 
     def close(self) -> None:
@@ -203,7 +190,21 @@ class Store:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
 
-    def _id(self, device: str, create: bool) -> int | None:
+    def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Execute one statement that writes; return the id of the row it made."""
+        with self.batch():
+            return self._db.execute(sql, parameters).lastrowid
+
+    def insert(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows into a table, values in the order of `names`."""
+        places = ", ".join("?" * len(names))
+        with self.batch():
+            self._db.executemany(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", rows
+            )
+
+    def device_id(self, device: str, create: bool = False) -> int | None:
+        """Key of a device in the tables; None when it is not there and `create` is not set."""
         known = self._devices.get(device)
         if known is None:
             row = self._db.execute("SELECT id FROM devices WHERE device=?", (device,)).fetchone()
@@ -223,7 +224,7 @@ class Store:
         """Note that a device is there, with this boot, board and firmware."""
         now = time.time()
         with self.batch():
-            key = self._id(device, True)
+            key = self.device_id(device, True)
             self._db.execute(
                 "UPDATE devices SET board=?, firmware=?, last_seen=? WHERE id=?",
                 (board, firmware, now, key),
@@ -246,7 +247,7 @@ class Store:
                 " ON CONFLICT DO UPDATE SET last_seen=excluded.last_seen,"
                 " clock_board_us=excluded.clock_board_us, clock_wall_s=excluded.clock_wall_s,"
                 " clock_rate=excluded.clock_rate, clock_u_s=excluded.clock_u_s",
-                (self._id(device, True), boot, now, now, *values),
+                (self.device_id(device, True), boot, now, now, *values),
             )
 
     def append(self, device: str, boot: int, rows: Iterable[Sequence[int]]) -> int:
@@ -261,7 +262,7 @@ class Store:
             if len(row) != record.N_FIELDS:
                 raise ValueError(f"a record has {record.N_FIELDS} words, not {len(row)}")
         with self.batch():
-            key = self._id(device, True)
+            key = self.device_id(device, True)
             before = self._db.total_changes
             self._db.executemany(_INSERT, ((key, boot, *row) for row in rows))
             new = self._db.total_changes - before
@@ -289,7 +290,7 @@ class Store:
         with self.batch():
             cursor = self._db.execute(
                 "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?)",
-                (self._id(device, True), boot, from_seq, to_seq, cause, time.time()),
+                (self.device_id(device, True), boot, from_seq, to_seq, cause, time.time()),
             )
             return cursor.rowcount == 1
 
@@ -302,7 +303,7 @@ class Store:
     ) -> None:
         """Append something that happened: a command, a connection, an interruption."""
         with self.batch():
-            key = None if device is None else self._id(device, True)
+            key = None if device is None else self.device_id(device, True)
             self._db.execute(
                 "INSERT INTO events (time, kind, device, boot, text) VALUES (?, ?, ?, ?, ?)",
                 (time.time(), kind, key, boot, json.dumps(dict(text))),
@@ -328,7 +329,7 @@ class Store:
         words = config.unpack(blob)
         ids = words[config.RECIPE_ID], words[config.CALIBRATION_ID]
         with self.batch():
-            key = self._id(device, True)
+            key = self.device_id(device, True)
             last = self._db.execute(
                 "SELECT blob FROM configurations WHERE device=? AND boot=? AND from_seq<=?"
                 " ORDER BY from_seq DESC LIMIT 1",
@@ -346,7 +347,8 @@ class Store:
 
     # ------------------------------------------------------------ asking
 
-    def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        """Rows of a SELECT."""
         try:
             return self._db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
@@ -356,7 +358,7 @@ class Store:
         clauses, values = [], []
         if device is not None:
             clauses.append(f"{table}device=?")
-            values.append(self._id(device, False))
+            values.append(self.device_id(device))
         if boot is not None:
             clauses.append(f"{table}boot=?")
             values.append(boot)
@@ -365,14 +367,14 @@ class Store:
     def known(self, device: str, boot: int) -> list[Range]:
         """Ranges of sequence numbers that are stored, ascending: where a session resumes."""
         where, values = self._where(device, boot)
-        first, last, count = self._all(
+        first, last, count = self.query(
             f"SELECT min(seq), max(seq), count(*) FROM records{where}", values
         )[0]
         if not count:
             return []
         if count == last - first + 1:  # the ordinary case, at the cost of one index scan
             return [(first, last)]
-        return self._all(
+        return self.query(
             "SELECT min(seq), max(seq) FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq)"
             f" AS island FROM records{where}) GROUP BY island ORDER BY 1",
             values,
@@ -403,7 +405,7 @@ class Store:
         start = min(low for low, _ in spans) if first is None else first
         end = max(high for _, high in spans)
         count = sum(high - max(low, start) + 1 for low, high in stored if high >= start)
-        missing = _holes(spans, start, end)
+        missing = holes(spans, start, end)
         windows = max(0, end - start + 1)
         gaps = windows - count - sum(high - low + 1 for low, high in missing)
         return Completeness(device, boot, start, end, count, gaps, tuple(missing))
@@ -415,7 +417,7 @@ class Store:
     def boots(self) -> list[dict[str, Any]]:
         """Every (device, boot) that has something stored, by device and boot, with its clock."""
         names = ("device", "boot", "board", "firmware", "first_seen", "last_seen")
-        rows = self._all(
+        rows = self.query(
             "SELECT d.device, k.boot, d.board, coalesce(b.firmware, d.firmware),"
             " coalesce(b.first_seen, d.first_seen), coalesce(b.last_seen, d.last_seen),"
             " b.clock_board_us, b.clock_wall_s, b.clock_rate, b.clock_u_s"
@@ -434,7 +436,7 @@ class Store:
         """Gap rows, in order."""
         where, values = self._where(device, boot, "g.")
         names = ("device", "boot", "from_seq", "to_seq", "cause", "noted")
-        rows = self._all(
+        rows = self.query(
             "SELECT d.device, g.boot, g.from_seq, g.to_seq, g.cause, g.noted FROM gaps g"
             f" JOIN devices d ON d.id=g.device{where} ORDER BY 1, 2, 3",
             values,
@@ -443,7 +445,7 @@ class Store:
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Events, oldest first."""
-        rows = self._all(
+        rows = self.query(
             "SELECT e.time, e.kind, d.device, e.boot, e.text FROM events e"
             " LEFT JOIN devices d ON d.id=e.device WHERE ? IS NULL OR e.kind=? ORDER BY e.id",
             (kind, kind),
@@ -455,7 +457,7 @@ class Store:
         """Configurations of a boot in order of `from_seq`, with the files where known."""
         where, values = self._where(device, boot)
         names = ("from_seq", "recipe_id", "calibration_id", "blob", "recipe", "calibration")
-        rows = self._all(
+        rows = self.query(
             "SELECT from_seq, recipe, calibration, blob,"
             " (SELECT toml FROM recipes WHERE id=recipe),"
             " (SELECT toml FROM calibrations WHERE id=calibration)"
@@ -467,26 +469,37 @@ class Store:
     def count(self, device: str | None = None, boot: int | None = None) -> int:
         """Number of records."""
         where, values = self._where(device, boot)
-        return self._all(f"SELECT count(*) FROM records{where}", values)[0][0]
+        return self.query(f"SELECT count(*) FROM records{where}", values)[0][0]
 
     def rows(
         self, device: str, boot: int, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, ...]]:
         """Words of the records of a boot, by ascending sequence number."""
-        values = [self._id(device, False), boot, first, (1 << 62) if last is None else last]
+        values = [self.device_id(device), boot, first, (1 << 62) if last is None else last]
         try:
             yield from self._db.execute(_ROW + " AND seq BETWEEN ? AND ? ORDER BY seq", values)
         except sqlite3.Error as error:
             raise explain(error, self.path) from None
 
-    def columns(self, names: Sequence[str], device: str, boot: int) -> Iterator[tuple[int, ...]]:
+    def columns(
+        self,
+        names: Sequence[str],
+        device: str,
+        boot: int,
+        first: int = 0,
+        last: int | None = None,
+    ) -> Iterator[tuple[int, ...]]:
         """Chosen fields of the records of a boot, by ascending sequence number."""
         for name in names:
             if name not in record.FIELD_NAMES:
                 raise ValueError(f"{name} is not a field of a record")
-        sql = f"SELECT {', '.join(names)} FROM records WHERE device=? AND boot=? ORDER BY seq"
+        sql = (
+            f"SELECT {', '.join(names)} FROM records WHERE device=? AND boot=?"
+            " AND seq BETWEEN ? AND ? ORDER BY seq"
+        )
+        values = [self.device_id(device), boot, first, (1 << 62) if last is None else last]
         try:
-            yield from self._db.execute(sql, (self._id(device, False), boot))
+            yield from self._db.execute(sql, values)
         except sqlite3.Error as error:
             raise explain(error, self.path) from None
 
@@ -494,15 +507,3 @@ class Store:
         """Records of a boot in user units (`porogauge.units.decode`)."""
         for row in self.rows(device, boot):
             yield decode(row, boot)
-
-
-def _holes(spans: Iterable[Range], start: int, end: int) -> list[Range]:
-    """Ranges of start..end that no span covers."""
-    holes, cursor = [], start
-    for low, high in sorted(spans):
-        if low > cursor:
-            holes.append((cursor, min(low - 1, end)))
-        cursor = max(cursor, high + 1)
-    if cursor <= end:
-        holes.append((cursor, end))
-    return holes

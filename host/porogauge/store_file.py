@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ __all__ = [
     "APPLICATION_ID",
     "FORMAT",
     "LAYOUT_HEX",
+    "RECOMPUTED",
     "SCHEMA",
     "Clock",
     "Completeness",
@@ -22,11 +24,13 @@ __all__ = [
     "Lock",
     "Range",
     "StoreError",
+    "check_format",
     "explain",
+    "holes",
 ]
 
 APPLICATION_ID = 0x504F524F  # "PORO": `file` and other tools can tell what the database is
-FORMAT = 1
+FORMAT = 2
 LAYOUT_HEX = record.LAYOUT_HASH.hex()
 
 
@@ -81,6 +85,23 @@ class ConflictError(StoreError):
     """Another record is stored under this key already; nothing was changed."""
 
 
+# Fields of a record that follow from its raw ones, configuration and reference.
+RECOMPUTED = tuple(
+    name
+    for name in record.FIELD_NAMES
+    if name
+    in (
+        "state",
+        "state_reason",
+        "valid",
+        "reason",
+        "flags",
+        "latched",
+        "outputs",
+    )
+    or record.FIELD_NAMES.index(name) >= record.C0_AF
+)
+_RECOMPUTED_COLUMNS = ",\n    ".join(f"{name} INTEGER NOT NULL" for name in RECOMPUTED)
 _COLUMNS = ",\n    ".join(f"{name} INTEGER NOT NULL" for name in record.FIELD_NAMES)
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -131,6 +152,47 @@ CREATE TABLE configurations (
     blob BLOB NOT NULL,            -- gauge.config words as read from the board
     PRIMARY KEY (device, boot, from_seq)
 ) WITHOUT ROWID;
+-- A roll: what happened to it, in order; its windows lie between its first and last event.
+CREATE TABLE rolls (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    device INTEGER NOT NULL REFERENCES devices(id),
+    grade TEXT NOT NULL,
+    recipe INTEGER NOT NULL, calibration INTEGER NOT NULL,  -- in force at its start
+    started REAL NOT NULL          -- Unix time
+);
+CREATE TABLE roll_events (
+    id INTEGER PRIMARY KEY,
+    roll INTEGER NOT NULL REFERENCES rolls(id),
+    kind TEXT NOT NULL,            -- start, splice, end
+    boot INTEGER NOT NULL, seq INTEGER NOT NULL,  -- first window of what begins, last at the end
+    time REAL NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
+    head TEXT NOT NULL             -- of the audit log, with the entry of this event
+);
+-- Results of the laboratory: never changed; one that was wrong is withdrawn by a row of its own.
+CREATE TABLE lab (
+    id INTEGER PRIMARY KEY,
+    roll INTEGER NOT NULL REFERENCES rolls(id),
+    property TEXT NOT NULL, value REAL, u REAL, unit TEXT NOT NULL,
+    at_m REAL,                     -- length along the roll; none: the whole roll
+    method TEXT, operator TEXT, instrument TEXT,
+    withdraws INTEGER REFERENCES lab(id),
+    time REAL NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, head TEXT NOT NULL
+);
+-- What records became with another calibration or recipe, beside the records.
+CREATE TABLE reprocessings (
+    id INTEGER PRIMARY KEY,
+    roll INTEGER NOT NULL REFERENCES rolls(id),
+    recipe INTEGER NOT NULL, calibration INTEGER NOT NULL,
+    time REAL NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, head TEXT NOT NULL,
+    report TEXT NOT NULL           -- JSON object: how the references were taken, differences
+);
+CREATE TABLE reprocessed (
+    run INTEGER NOT NULL REFERENCES reprocessings(id),
+    boot INTEGER NOT NULL, seq INTEGER NOT NULL,
+    {_RECOMPUTED_COLUMNS},
+    PRIMARY KEY (run, boot, seq)
+) WITHOUT ROWID;
 """
 
 
@@ -154,6 +216,23 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
     if "unable to open" in text:
         return StoreError(f"{path}: cannot be opened; check that the folder exists and is yours")
     return StoreError(f"{path}: {text}")
+
+
+def check_format(db: sqlite3.Connection, path: str) -> None:
+    """Raise StoreError unless a database is of this format and record layout."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != FORMAT:
+        raise StoreError(
+            f"{path}: has format {version}, this program writes {FORMAT};"
+            " use the program's version that wrote it"
+        )
+    row = db.execute("SELECT value FROM meta WHERE key='layout_hash'").fetchone()
+    found = row[0] if row else "none"
+    if found != LAYOUT_HEX:
+        raise StoreError(
+            f"{path}: was written with record layout {found}, this program has"
+            f" {LAYOUT_HEX}; log into a new file, read this one with the version that wrote it"
+        )
 
 
 class Lock:
@@ -203,3 +282,15 @@ class Lock:
             os.unlink(self.path)
         with suppress(OSError):
             os.close(self._handle)
+
+
+def holes(spans: Iterable[Range], start: int, end: int) -> list[Range]:
+    """Ranges of start..end that no span covers."""
+    holes, cursor = [], start
+    for low, high in sorted(spans):
+        if low > cursor:
+            holes.append((cursor, min(low - 1, end)))
+        cursor = max(cursor, high + 1)
+    if cursor <= end:
+        holes.append((cursor, end))
+    return holes

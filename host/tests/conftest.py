@@ -1,4 +1,4 @@
-"""What the host's tests share with the firmware's: helpers in firmware/tests."""
+"""What the host's tests share, with each other and the firmware's: helpers here and there."""
 
 from __future__ import annotations
 
@@ -8,3 +8,4 @@ from pathlib import Path
 import porogauge  # noqa: F401  gives the desk's Python a stand-in for `micropython`
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "firmware" / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))

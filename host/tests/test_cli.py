@@ -22,7 +22,7 @@ HEAVY = ("numpy", "matplotlib", "rich", "pyarrow", "serial", "porogauge_bench", 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, tmp_path):
     for name in list(os.environ):
-        if name.startswith("POROGAUGE_"):
+        if name.startswith("POROGAUGE_") and name != "POROGAUGE_BOOK":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
@@ -183,7 +183,7 @@ def test_usage_errors():
     ):
         result = invoke(*arguments)
         assert result.exit_code == 2, (arguments, result.output)
-    assert "Did you mean 'status'?" in invoke("statis").stderr
+    assert "Did you mean 'status'?" in invoke("statuz").stderr
     assert invoke().exit_code in (0, 2)  # click's choice for a bare group
 
 

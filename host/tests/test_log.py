@@ -17,6 +17,7 @@ import pytest
 
 from gauge import config
 from porogauge import recipe
+from porogauge.book import Book
 from porogauge.store import Store
 
 HERE = Path(__file__).parent
@@ -31,7 +32,7 @@ _spec.loader.exec_module(fake_gauge)
 def environment(monkeypatch, tmp_path):
     """Nothing of the user's settings; the children import what this process imports."""
     for name in list(os.environ):
-        if name.startswith("POROGAUGE_"):
+        if name.startswith("POROGAUGE_") and name != "POROGAUGE_BOOK":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
@@ -339,6 +340,71 @@ def test_recipe_push_and_show(gauge, tmp_path):
     code, _, err = run("recipe", "push", both[0], "--port", url)
     assert code == 1 and "material.permittivity: 33 is out of range; legal: 1.05 to 20" in err
     assert run("recipe", "show", "--port", url)[1] == out
+
+
+def entries():
+    return Book().audit.entries()
+
+
+def test_what_changes_a_gauge_is_in_the_log(gauge, tmp_path):
+    url = gauge().url
+    run("acknowledge", "thickness_hihi", "--port", url, "--by", "shift 2", "--why", "cut out")
+    (entry,) = entries()
+    assert (entry["kind"], entry["subject"], entry["who"]) == (
+        "acknowledgement",
+        DEVICE,
+        "shift 2",
+    )
+    assert entry["before"] == {"latched": ["thickness_hihi", "watchdog_restart"]}
+    assert entry["after"] == {"latched": ["watchdog_restart"]}
+    run("recipe", "init", tmp_path)
+    files = tmp_path / "recipe.toml", tmp_path / "calibration.toml"
+    code, out, err = run("recipe", "push", *files, "--port", url, "--json")
+    assert code == 0, err
+    pushed = json.loads(out.splitlines()[-1])
+    recipe_, calibration, push = entries()[1:]
+    assert recipe_["after"]["id"] == pushed["recipe_id"]
+    assert calibration["after"]["id"] == pushed["calibration_id"]
+    assert push["before"] is None and push["after"]["recipe"] == pushed["recipe_id"]
+    # a limit moved: the entry says which one, from what to what
+    text = files[0].read_text()
+    files[0].write_text(text.replace("thickness_hihi_um = 30", "thickness_hihi_um = 31"))
+    assert files[0].read_text() != text
+    run("recipe", "push", files[0], "--port", url, "--why", "customer's wish")
+    change = entries()[-2]
+    assert change["why"] == "customer's wish"
+    assert change["before"]["limits.thickness_hihi_um"] == 30
+    assert change["after"]["limits.thickness_hihi_um"] == 31
+    assert entries()[-1]["kind"] == "push"
+
+
+def test_recipe_and_calibration_are_locked_while_a_roll_runs(gauge, tmp_path):
+    one = gauge("--rate", 400, "--records", 300)
+    db = tmp_path / "line.db"
+    run("recipe", "init", tmp_path)
+    files = tmp_path / "recipe.toml", tmp_path / "calibration.toml"
+    code, _, err = run(
+        *("log", "--port", one.url, "--to", db, "--duration", 2),
+        *("--recipe", files[0], "--calibration", files[1], "--by", "shift 2"),
+    )
+    assert code == 0, err
+    code, out, err = run("roll", "start", "A-1", "--db", db, "--port", one.url)
+    assert code == 0 and "window 300" in out, err
+    before = run("recipe", "show", "--port", one.url)[1]
+    text = files[0].read_text()
+    files[0].write_text(text.replace("permittivity = 3.3", "permittivity = 3.4"))
+    for arguments in (
+        ("recipe", "push", files[0], "--port", one.url),
+        ("recipe", "push", files[1], "--port", one.url),
+        ("log", "--port", one.url, "--to", db, "--recipe", files[0], "--duration", 1),
+    ):
+        code, _, err = run(*arguments)
+        assert code == 1 and "roll A-1 runs" in err and "roll end A-1" in err
+    assert run("recipe", "show", "--port", one.url)[1] == before
+    assert run("roll", "end", "A-1")[0] == 0
+    code, _, err = run("recipe", "push", files[0], "--port", one.url)
+    assert code == 0, err
+    assert run("recipe", "show", "--port", one.url)[1] != before
 
 
 def test_the_way_to_the_repl(gauge):

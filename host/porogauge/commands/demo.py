@@ -82,6 +82,7 @@ def _measure(
 ) -> tuple[dict[str, Any], bool]:
     """Run the board and the logger; return summary, and whether the user stopped it."""
     from ..bench import load
+    from ..book import Book
     from ..demo import emulated_board, write_files
     from ..link.client import Client
     from ..live import make_view
@@ -98,7 +99,8 @@ def _measure(
         Store(database, lock=True) as store,
     ):
         output.note(f"the board answers on {board.url}; sending recipe and calibration")
-        documents = send_files(board.url, 921_600, 60.0, files)
+        book = Book(folder / "book")
+        documents = send_files(board.url, 921_600, 60.0, files, book, "demo", "the demo")
         with Client(board.url, timeout_s=60.0, known=store.settled) as client:
             client.connect()
             view = make_view("porogauge demo")

@@ -138,24 +138,39 @@ def standardise(port: str | None, baud: int, wait: float, within: float) -> None
 
 @click.command()
 @click.argument("flags", metavar="[FLAG]...", nargs=-1)
+@options.book_option
+@options.by_option
+@options.why_option
 @_device_options
-def acknowledge(port: str | None, baud: int, wait: float, flags: tuple[str, ...]) -> None:
+def acknowledge(
+    port: str | None,
+    baud: int,
+    wait: float,
+    flags: tuple[str, ...],
+    book: str | None,
+    by: str | None,
+    why: str,
+) -> None:
     """Acknowledge latched flags: those named, or all.
 
-    A flag whose cause is still there stays.
+    A flag whose cause is still there stays. The audit log keeps who acknowledged what.
 
     \b
     Examples:
       porogauge acknowledge --port /dev/ttyACM0
-      porogauge acknowledge porosity_hihi watchdog_restart
+      porogauge acknowledge porosity_hihi --why "splice cut out"
     """
     from difflib import get_close_matches
 
     from gauge import record
     from gauge.link import protocol
 
+    from ..audit import person
+    from ..book import Book
     from ..device import opened
+    from ..units import decode_status
 
+    who, log = person(by), Book(book).audit
     mask = 0
     for name in flags:
         if name not in record.FLAG_NAMES:
@@ -164,8 +179,11 @@ def acknowledge(port: str | None, baud: int, wait: float, flags: tuple[str, ...]
             raise click.UsageError(f"{name} is not a flag{hint}")
         mask |= 1 << record.FLAG_NAMES.index(name)
     with opened(port, baud, wait) as client:
+        before = decode_status(client.status())["latched"]
         left = client.words(protocol.ACKNOWLEDGE, mask or (1 << len(record.FLAG_NAMES)) - 1)[0]
+        device = client.hello.device
     names = record.names_of(left)
+    log.append("acknowledgement", device, who, why, {"latched": before}, {"latched": names})
     output.emit("acknowledged", latched=names)
     output.say(
         "still latched: " + ", ".join(map(_words, names)) if names else "nothing is latched"

@@ -59,7 +59,7 @@ def export(
             known = ", ".join(sorted({found["device"] for found in store.boots()})) or "none"
             raise click.BadParameter(f"{device} is not in {database}; there: {known}")
         total = store.count(device, boot)
-        with _progress(total) as advance:
+        with progress_bar("exporting", total) as advance:
             count = write(
                 store, to, format, device=device, boot=boot, with_raw=raw, progress=advance
             )
@@ -79,12 +79,12 @@ def export(
         output.warn(text)
 
 
-def _progress(total: int):
-    """A bar on a terminal; nothing otherwise."""
+def progress_bar(text: str, total: int):
+    """A bar on a terminal, advanced by what it is called with; nothing otherwise."""
     from contextlib import nullcontext
 
     if not output.terminal() or output.is_json() or total < 5000:
         return nullcontext(lambda _: None)
     from ..live import bar
 
-    return bar("exporting", total)
+    return bar(text, total)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import output
 from ..errors import IncompleteError, Interrupted
 from . import options
+
+if TYPE_CHECKING:
+    from ..book import Book
 
 
 @click.command()
@@ -40,6 +44,9 @@ from . import options
 )
 @options.baud_option
 @options.wait_option
+@options.book_option
+@options.by_option
+@options.why_option
 @options.json_option
 def log(
     port: str | None,
@@ -49,6 +56,9 @@ def log(
     duration: float | None,
     baud: int,
     wait: float,
+    book: str | None,
+    by: str | None,
+    why: str,
 ) -> None:
     """Store every record of a gauge in a database, once, and show what it measures.
 
@@ -62,24 +72,39 @@ def log(
       porogauge log --port COM3 --to roll.db --recipe 25um.toml --duration 600
       porogauge log --port socket://127.0.0.1:4000 --to roll.db --json
     """
+    from ..book import Book
     from ..ports import find_port
 
     port = find_port(port)
     output.note(f"logging {port} into {to}; Ctrl-C ends it")
-    run_log(port, to, [path for path in (recipe, calibration) if path], duration, baud, wait)
+    files = [path for path in (recipe, calibration) if path]
+
+    def send() -> dict[str, Any]:
+        return send_files(port, baud, wait, files, Book(book), by, why) if files else {}
+
+    run_log(port, to, send, duration, baud, wait)
 
 
 def run_log(
-    port: str, to: str, files: list[str], duration: float | None, baud: int, wait: float
+    port: str,
+    to: str,
+    send: Callable[[], dict[str, Any]],
+    duration: float | None,
+    baud: int,
+    wait: float,
 ) -> None:
-    """Log until the end and report; raises Interrupted or IncompleteError for the exit code."""
+    """Log until the end and report; raises Interrupted or IncompleteError for the exit code.
+
+    `send` is called once the database is ours; it gives the `documents` of
+    `porogauge.logger.Logger`.
+    """
     from ..link.client import Client
     from ..live import make_view
     from ..logger import Logger, Stop
     from ..store import Store
 
     with Store(to, lock=True) as store, Stop().on_signals() as stop:
-        documents = send_files(port, baud, wait, files) if files else {}
+        documents = send()
         with Client(port, timeout_s=wait, baud=baud, known=store.settled) as client:
             client.connect()
             view = make_view()
@@ -101,7 +126,15 @@ def run_log(
         )
 
 
-def send_files(port: str, baud: int, wait: float, files: list[str]) -> dict[str, Any]:
+def send_files(
+    port: str,
+    baud: int,
+    wait: float,
+    files: list[str],
+    book: Book,
+    by: str | None,
+    why: str,
+) -> dict[str, Any]:
     """Push recipe and calibration and return what the database keeps of them."""
     from gauge import config
 
@@ -110,7 +143,7 @@ def send_files(port: str, baud: int, wait: float, files: list[str]) -> dict[str,
 
     found = load_files(files)
     with opened(port, baud, wait) as client:
-        words = push_files(client, found)
+        words = push_files(client, found, book, by, why)
     ids = {"recipe": words[config.RECIPE_ID], "calibration": words[config.CALIBRATION_ID]}
     return {
         kind: (ids[kind], tables[kind]["name"], dumps(kind, tables, comments=False))

@@ -6,7 +6,17 @@ import click
 
 from .. import output
 
-__all__ = ["database_argument", "json_option", "port_option", "wait_option"]
+__all__ = [
+    "baud_option",
+    "book_option",
+    "by_option",
+    "database_argument",
+    "database_option",
+    "json_option",
+    "port_option",
+    "wait_option",
+    "why_option",
+]
 
 json_option = output.json_option
 
@@ -32,6 +42,37 @@ wait_option = click.option(
     show_default=True,
     metavar="SECONDS",
     help="How long to wait for the gauge to answer.",
+)
+
+book_option = click.option(
+    "--book",
+    metavar="DIR",
+    envvar="POROGAUGE_BOOK",
+    type=click.Path(file_okay=False),
+    help="Folder of calibrations, recipes, results and the audit log. Default: the user's own.",
+)
+
+by_option = click.option(
+    "--by",
+    metavar="NAME",
+    envvar="POROGAUGE_BY",
+    help="Who does it, for the audit log. Default: the name logged in.",
+)
+
+why_option = click.option(
+    "--why",
+    metavar="TEXT",
+    default="not stated",
+    show_default=True,
+    help="Why it is done, for the audit log.",
+)
+
+database_option = click.option(
+    "--db",
+    "database",
+    metavar="FILE.db",
+    type=click.Path(dir_okay=False),
+    help="Database of the roll. Default: the one in which the book's log says it is.",
 )
 
 database_argument = click.argument("database", metavar="FILE.db", type=click.Path(dir_okay=False))
