@@ -21,6 +21,17 @@ from gauge.link.session import BoardSession, ConfigTransfer
 DEVICE = bytes.fromhex("e661a4d4178c2b2f")
 
 
+def steady(rec):
+    """An empty gap, as the standard head reads it, something in the beams; nothing moves."""
+    rec[record.CAP_CODE] = 0x800000 + rec[record.SEQ] % 3
+    rec[record.FRAME_MC], rec[record.AIR_MC], rec[record.RH_PPM] = 23_000, 23_000, 500_000
+    for base in (record.A_N, record.B_N):
+        rec[base] = 44
+        rec[base + 1] = 44 * 131_000 + rec[record.SEQ] % 5
+        rec[base + 6] = 44 * 5500
+    return rec
+
+
 def words(seq, boot):
     """The record of a sequence number."""
     rec = record.new()
@@ -127,6 +138,7 @@ class Gauge:
         for index, name in enumerate(health.STATUS_NAMES):
             if name in record.FIELD_NAMES:
                 found[index] = rec[record.FIELD_NAMES.index(name)]
+        found[health.STATUS_WINDOWS] = self.session.next_seq
         found[health.STATUS_LATCHED] = self.latched
         found[health.STATUS_STANDARD_S] = -1
         if self.held:
@@ -170,7 +182,8 @@ class Gauge:
                 seq = self.session.next_seq
                 if self.arguments.skip and seq == self.arguments.skip:
                     seq += 5
-                self.session.append(words(seq, self.arguments.boot))
+                rec = words(seq, self.arguments.boot)
+                self.session.append(steady(rec) if self.arguments.steady else rec)
             self.session.poll(ticks, transport)
         print(self.left, flush=True)
 
@@ -183,5 +196,6 @@ if __name__ == "__main__":
     parser.add_argument("--records", type=int, default=1 << 28)
     parser.add_argument("--ring", type=int, default=1 << 16)
     parser.add_argument("--skip", type=int, default=0, help="first of five windows never made")
+    parser.add_argument("--steady", action="store_true", help="an empty gap, not made-up numbers")
     parser.add_argument("--refuse", type=int, default=0, help="reason of a standardisation")
     Gauge(parser.parse_args()).serve()

@@ -14,8 +14,9 @@ of tables as `porogauge.recipe` has them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Protocol
 
 __all__ = ["Estimate", "Point", "Reading", "Result", "Station", "Step"]
@@ -93,6 +94,7 @@ class Reading:
     air_c: float
     rh_percent: float
     skew_us: float | None = None  # of laser B's samples behind A's, where the target moved
+    sum_sd_um: float | None = None  # of a + b, which what moves between the lasers does not touch
 
 
 class Station(Protocol):
@@ -126,7 +128,8 @@ class Result:
 
     procedure: str
     estimates: dict[str, Estimate]
-    changes: dict[str, dict[str, Any]]  # "calibration"/"recipe" -> "table.field" -> new value
+    # "calibration"/"recipe" -> "table.field" -> new value, None: the field goes
+    changes: dict[str, dict[str, Any]]
     as_found: dict[str, Any] = field(default_factory=dict)  # "calibration:table.field" -> before
     residuals: list[dict[str, Any]] = field(default_factory=list)  # one a point: id, residual, u
     residual_unit: str = ""
@@ -141,6 +144,14 @@ class Result:
     def accepted(self) -> bool:
         return not self.reasons
 
+    def keep_found(self, tables: Mapping[str, Any]) -> None:
+        """Note what the files say now of everything that changes; None: nothing."""
+        for kind, fields in self.changes.items():
+            for path in fields:
+                table, _, name = path.partition(".")
+                before = tables[kind].get(table, {}).get(name)
+                self.as_found[f"{kind}:{path}"] = _plain(before)
+
     def apply(self, tables: Mapping[str, Any]) -> dict[str, Any]:
         """Return copies of the files with this result's changes in them."""
         import copy
@@ -149,7 +160,10 @@ class Result:
         for kind, fields in self.changes.items():
             for path, value in fields.items():
                 table, _, name = path.partition(".")
-                changed[kind].setdefault(table, {})[name] = value
+                if value is None:
+                    changed[kind].get(table, {}).pop(name, None)
+                else:
+                    changed[kind].setdefault(table, {})[name] = value
         return changed
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,6 +173,8 @@ class Result:
         return asdict(self) | {"accepted": self.accepted}
 
 
-def missing(points: Sequence[Point], columns: Sequence[str]) -> list[str]:
-    """Return the columns that one of the points lacks."""
-    return [c for c in columns if any(point.get(c) is None for point in points)]
+def _plain(value: Any) -> Any:
+    """A file's exact number as the one that JSON has."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return float(value) if isinstance(value, Decimal) else value
