@@ -233,7 +233,7 @@ def test_converter_read_is_short(on_board):
             "for _ in range(3):\n  wait()\n  print(took(cap.read)[1])\n"
             "t = ticks_us()\nprint(ticks_diff(ticks_us(), t))"
         )
-        wire_us = (3 * 9 + 4 * 9 + 3) / 0.4  # two addresses, pointer, four bytes, start and stop
+        wire_us = (3 * 9 + 13 * 9 + 3) / 0.4  # two addresses, pointer, 13 bytes, start and stop
         assert max(times[:3]) - times[3] < wire_us + 90
 
     on_board(check)

@@ -20,7 +20,7 @@ import numpy as np
 from .chips.ad7746 import NOISE_AF
 from .fields import CONVERSIONS_MS
 from .film import permittivity
-from .head import EPS0, air_permittivity, disc_m2
+from .head import EPS0, air_permittivity, area_m2
 from .scenario import Scenario
 from .world import World
 
@@ -53,10 +53,11 @@ def _merged(exact: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return exact
 
 
-def latency_us(scenario: Scenario) -> float:
-    """From the taking of a distance to the arrival of its last byte."""
+def latency_us(scenario: Scenario, which: str = "a") -> float:
+    """From the taking of a distance by a laser to the arrival of its last byte."""
     laser = scenario.laser
-    return laser.latency_cycles * 1e6 / laser.rate_hz + 30e6 / _BAUD
+    own = laser.latency_us["ab".index(which)]
+    return laser.latency_cycles * 1e6 / laser.rate_hz + own + 30e6 / _BAUD
 
 
 def _recipe(scenario: Scenario) -> dict[str, Any]:
@@ -85,12 +86,14 @@ def _recipe(scenario: Scenario) -> dict[str, Any]:
                 ),
                 6,
             ),
+            "density_g_cm3": 1.42,
         },
         "mixing": {
             "structure_factor": round(film.structure if exact_law else 1 / 3, 6),
             "u_structure_factor": 0,
             "correction_percent": [] if exact_law else correction_percent(scenario),
         },
+        "layer": layers(scenario),
         "film": {
             "target_thickness_um": t,
             "target_porosity_percent": phi,
@@ -102,11 +105,7 @@ def _recipe(scenario: Scenario) -> dict[str, Any]:
             "thickness_hi_um": round(1.1 * t, 3),
             "thickness_hihi_um": round(1.2 * t, 3),
             "thickness_deadband_um": round(0.01 * t, 3),
-            "porosity_lolo_percent": max(0.0, phi - 10),
-            "porosity_lo_percent": max(0.0, phi - 5),
-            "porosity_hi_percent": min(100.0, phi + 5),
-            "porosity_hihi_percent": min(100.0, phi + 10),
-            "porosity_deadband_percent": 0.5,
+            **({} if _hidden(scenario) else _porosity_limits(phi)),
             # 2.5 is the product's limit; a film that is denser by intent gets its own
             "permittivity_max": max(2.5, round(1.2 * eps, 2)),
             "permittivity_deadband": 0.01,
@@ -123,6 +122,39 @@ def _recipe(scenario: Scenario) -> dict[str, Any]:
             "marker_length_mm": 50,
         },
     }
+
+
+def _porosity_limits(phi: float) -> dict[str, float]:
+    return {
+        "porosity_lolo_percent": max(0.0, phi - 10),
+        "porosity_lo_percent": max(0.0, phi - 5),
+        "porosity_hi_percent": min(100.0, phi + 5),
+        "porosity_hihi_percent": min(100.0, phi + 10),
+        "porosity_deadband_percent": 0.5,
+    }
+
+
+def _hidden(scenario: Scenario) -> bool:
+    """Whether metal hides the film's porosity from the electrodes."""
+    metals = [layer.kind for layer in scenario.layers if layer.kind != "dense"]
+    return "metal_grounded" in metals or len(metals) > 1
+
+
+def layers(scenario: Scenario) -> list[dict[str, Any]]:
+    """Return what lies on the film as the [[layer]] tables of a recipe, exactly known."""
+    kinds = {"dense": "adhesive", "metal_floating": "floating_metal", "metal_grounded": "metal"}
+    found = []
+    for number, layer in enumerate(scenario.layers, 1):
+        table = {
+            "name": f"{number} {layer.name}",
+            "kind": kinds[layer.kind],
+            "thickness_um": layer.thickness_um,
+            "u_thickness_um": 0,
+        }
+        if layer.kind == "dense":
+            table["permittivity"] = layer.permittivity
+        found.append(table)
+    return found
 
 
 def correction_percent(scenario: Scenario) -> list[float]:
@@ -145,10 +177,9 @@ def _calibration(scenario: Scenario) -> dict[str, Any]:
     head, laser, cap = scenario.head, scenario.laser, scenario.capacitance
     world = World(scenario)
     air = air_permittivity(world.air_c(0), world.rh_percent(0), float(world.pressure.at(0)))
-    c0_pf = float(1e12 * EPS0 * air * disc_m2(head.electrode_mm) / (head.gap_um * 1e-6))
+    c0_pf = float(1e12 * EPS0 * air * area_m2(head) / (head.gap_um * 1e-6))
     noise_af = NOISE_AF[CONVERSIONS_MS.index(cap.conversion_ms)] * cap.noise
     frame_k = math.sqrt(2) * cap.temperature_noise_k
-    latency = round(latency_us(scenario))
     return {
         "calibration": {"name": "exact, of the bench"},
         "head": {"serial": 1, "electrode_diameter_mm": head.electrode_mm},
@@ -156,8 +187,8 @@ def _calibration(scenario: Scenario) -> dict[str, Any]:
             "model": laser.model,
             "rate_hz": laser.rate_hz,
             "synchronisation": int(laser.sync == "master_slave"),
-            "a_latency_us": latency,
-            "b_latency_us": latency,
+            "a_latency_us": round(latency_us(scenario, "a")),
+            "b_latency_us": round(latency_us(scenario, "b")),
             "sum_distance_um": round(head.sum_distance_um, 6),
             "sum_distance_um_per_k": head.sum_um_per_k,
             "reference_um": head.reference_um,

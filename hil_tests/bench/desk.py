@@ -126,13 +126,13 @@ class FloatGauge:
     def distances(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (instants in ns, distances in mm) of each laser."""
         model = MODELS[self.spec.laser.model]
-        for stream in self.streams:
+        for which, stream in zip("ab", self.streams, strict=True):
             data = b"".join(part for part, _ in stream)
             times = np.concatenate([part for _, part in stream])
             skip = next(i for i in range(3) if data[i] >= 0x80) + 1
             n = (len(data) - skip) // 3
             codes = codes_of(data[skip : skip + 3 * n])
-            taken = times[skip + 2 :: 3][:n] - 1000 * latency_us(self.spec)
+            taken = times[skip + 2 :: 3][:n] - 1000 * latency_us(self.spec, which)
             if model.series == "1900":
                 mm = (codes - 98232) / 65536 * model.range_mm
             else:

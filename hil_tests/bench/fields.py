@@ -1,8 +1,8 @@
 """Every field of a scenario: the one table behind defaults, validation and the README.
 
 A scenario is a TOML file. `SECTIONS` are its tables, `DEFECT` and `FAULT` the fields of its
-arrays of tables `[[defect]]` and `[[fault]]`. `python -m porogauge_bench.readme` writes them into
-hil_tests/README.md.
+arrays of tables `[[defect]]` and `[[fault]]`, `LAYER` of `[[layer]]`.
+`python -m porogauge_bench.readme` writes them into hil_tests/README.md.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ SECTIONS: dict[str, tuple[Field, ...]] = {
     ),
     "head": (
         Field("electrode_mm", 20.0, "mm", 5, 50, "Diameter of the guarded electrode."),
+        Field("area_percent", 0.0, "%", -10, 10, "Error of the effective electrode area."),
         Field("gap_um", 400.0, "um", 100, 1040, "Gap between the electrodes."),
         Field("stray_pf", 0.1, "pF", -1, 2, "Stray capacitance parallel to the electrodes."),
         Field(
@@ -153,7 +154,17 @@ SECTIONS: dict[str, tuple[Field, ...]] = {
         _choice("model", "1900-2", LASER_MODELS, "optoNCDT model and range, both lasers."),
         Field("rate_hz", 4000, "Hz", 250, 10_000, "Rate that the board configures.", "integer"),
         Field("noise_um", 0.1, "um rms", 0, 100, "White noise of each distance."),
+        Field("gain_ppm", [0.0, 0.0], "ppm", -20_000, 20_000, "Errors of their gains.", "pair"),
         Field("linearity_um", 0.0, "um", 0, 100, "Sinusoidal linearity error, amplitude."),
+        Field(
+            "linearity_deg",
+            [40.0, 120.0],
+            "deg",
+            -360,
+            360,
+            "Its phases; it has three periods in the measuring range.",
+            "pair",
+        ),
         _choice(
             "sync",
             AUTO,
@@ -170,6 +181,15 @@ SECTIONS: dict[str, tuple[Field, ...]] = {
             20,
             "From taking a distance to sending it; auto: 2 for 1900, 3 for 1420.",
             "integer",
+        ),
+        Field(
+            "latency_us",
+            [0.0, 0.0],
+            "us",
+            -200,
+            200,
+            "Added to that, of each laser.",
+            "pair",
         ),
         _choice(
             "power_up",
@@ -217,6 +237,18 @@ SECTIONS: dict[str, tuple[Field, ...]] = {
 }
 OVERLAYS = ("recipe", "calibration")
 """Tables whose fields are those of `porogauge recipe template`; they replace the exact values."""
+
+LAYERS = {
+    "dense": "Solid without pores: adds thickness and its part t (1 - 1 / permittivity).",
+    "metal_floating": "Ideal foil, as large as the electrodes: its thickness leaves the gap.",
+    "metal_grounded": "Wide or grounded metal: no field passes, the stray capacitance remains.",
+}
+LAYER = (
+    Field("name", "layer", "", None, None, "What it is.", "text"),
+    _choice("kind", "dense", tuple(LAYERS), "See the list of kinds."),
+    Field("thickness_um", None, "um", 0, 1000, "Required. Thickness."),
+    Field("permittivity", 3.2, "", 1.05, 100, "Of a dense layer."),
+)
 
 DEFECTS = {
     # kind: (length_mm, thickness_um, porosity_percent, shape)
@@ -318,7 +350,10 @@ def markdown() -> str:
     lines: list[str] = []
     for section, fields in SECTIONS.items():
         lines += [f"### `[{section}]`", "", *head, *map(_row, fields), ""]
-    lines += ["### `[[defect]]`", "", *head, *map(_row, DEFECT), ""]
+    lines += ["### `[[layer]]`", "", "Lies on the film wherever there is film.", ""]
+    lines += [*head, *map(_row, LAYER), "", "| Kind | What it does |", "|---|---|"]
+    lines += [f"| `{kind}` | {text} |" for kind, text in LAYERS.items()]
+    lines += ["", "### `[[defect]]`", "", *head, *map(_row, DEFECT), ""]
     lines += [
         "| Kind | length_mm | thickness_um | porosity_percent | shape |",
         "|---|---|---|---|---|",

@@ -13,6 +13,7 @@ Capacitance of the guarded electrode: C = eps0 eps_air A / (gap - sum t (1 - 1/e
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -22,6 +23,11 @@ EPS0 = 8.8541878128e-12  # farad per metre, CODATA 2018
 def disc_m2(diameter_mm: float) -> float:
     """Area of a disc."""
     return math.pi / 4 * (diameter_mm * 1e-3) ** 2
+
+
+def area_m2(head: SimpleNamespace) -> float:
+    """Effective area of the electrodes of a scenario's head."""
+    return disc_m2(head.electrode_mm) * (1 + head.area_percent / 100)
 
 
 def saturation_hpa(air_c):

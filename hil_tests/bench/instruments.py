@@ -72,6 +72,11 @@ class Instruments:
 
         self.encoder.connect(edge)
 
+    def set_faults(self, scenario: Scenario) -> None:
+        """Let the faults of `scenario` happen, none of which may have begun."""
+        self.link = LinkFaults(scenario)
+        self.faults = FaultPlan(self.clock, scenario, self)
+
     def truth(self, t0_ns: int, t1_ns: int) -> dict[str, Any]:
         """What was true between two instants, see `World.truth`."""
         return self.world.truth(t0_ns, t1_ns)

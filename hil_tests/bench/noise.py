@@ -17,7 +17,7 @@ import numpy as np
 BLOCK = 512
 
 FILM_THICKNESS, FILM_POROSITY, LASER_A, LASER_B, CAPACITANCE, TEMPERATURE = range(1, 7)
-CLIMATE, LINK_TO_HOST, LINK_TO_BOARD, UART_A, UART_B = range(7, 12)
+CLIMATE, LINK_TO_HOST, LINK_TO_BOARD, UART_A, UART_B, STANDARDS, HEAD = range(7, 14)
 
 
 def generator(seed: int, stream: int, block: int = 0) -> np.random.Generator:

@@ -119,7 +119,8 @@ class Run:
         self.arrivals: dict[tuple[int, int], int] = {}  # (boot, seq) -> instant of arrival
         self.summary: dict[str, Any] = {}
         self._device = ""
-        self._newest = -1  # newest record that the board had made at the end
+        self._blob = b""  # configuration that the board has
+        self.newest_made = -1  # newest record that the board had made at the end
         self._health: list[dict[str, int]] = []
         self._reset_wanted = False
         self._stalled = False
@@ -130,6 +131,12 @@ class Run:
 
     def _ask_for_reset(self) -> None:
         self._reset_wanted = True
+
+    def set_faults(self, scenario: Scenario) -> None:
+        """Let the faults of `scenario` happen, which has the same world, and none of before."""
+        self.scenario = scenario
+        self.instruments.set_faults(scenario)
+        self.instruments.faults.on_board_reset = self._ask_for_reset
 
     def _from_board(self, data: bytes, t_ns: int) -> None:
         data = self.instruments.link.transform(data, TO_HOST, t_ns)
@@ -162,6 +169,7 @@ class Run:
                     self._device = hello.device
                     self.boots[hello.boot] = self.target.boot_ns
                     store.hello(hello.device, hello.boot, hello.board, hello.firmware)
+                    self._keep_configuration(hello.boot)
                 case events.Console(line):
                     self.console.append(line)
                 case events.Mismatch(text):
@@ -247,6 +255,14 @@ class Run:
             self.request(protocol.CONFIG_WRITE, at.to_bytes(4, "little") + chunk, CONFIGURE_NS)
         total = len(blob).to_bytes(4, "little")
         self.request(protocol.CONFIG_COMMIT, total + crc32_bytes(blob), CONFIGURE_NS)
+        self._blob = blob
+        self._keep_configuration(self.session.boot)
+
+    def _keep_configuration(self, boot: int) -> None:
+        """Store what the board measures with, from the start of the boot on: a roll without it
+        cannot be recomputed."""
+        if self._blob:
+            self.store.configuration(self._device, boot, 0, self._blob)
 
     def _measure(self, end_ns: int) -> None:
         """Run to the end of the scenario, looking at the board's health while it measures."""
@@ -272,17 +288,17 @@ class Run:
         made = 0
         with suppress(NoAnswer):  # a link fault at the end: the records come when it is gone
             made = self.look_at_health()["windows"]
-        self._newest = newest = max(self.session.newest_seq, made - 1)
+        self.newest_made = newest = max(self.session.newest_seq, made - 1)
         end = self.target.now_ns + DRAIN_NS
         while self.session.next_seq <= newest and self.target.now_ns < end:
             self._step(end)
 
     # -- results
 
-    def rows(self, boot: int | None = None) -> list[tuple[int, ...]]:
-        """Stored records of a boot (default: the newest), in order."""
+    def rows(self, boot: int | None = None, first: int = 0) -> list[tuple[int, ...]]:
+        """Stored records of a boot (default: the newest) from number `first` on, in order."""
         boot = max(self.boots) if boot is None else boot
-        return list(self.store.rows(self._device, boot))
+        return list(self.store.rows(self._device, boot, first))
 
     def records(self) -> list[dict[str, Any]]:
         """All stored records in user units, with boot, in order."""
@@ -319,7 +335,7 @@ class Run:
             lost += sum(last - first + 1 for first, last in state.missing)
             gaps += state.gaps
             if boot == self.session.boot:  # made and told of, but never arrived
-                lost += max(0, self._newest - state.last)
+                lost += max(0, self.newest_made - state.last)
             mine = [row for row in rows if row["boot"] == boot]
             conversions += sum(row["lost"] for row in mine[1:])
         return {

@@ -101,6 +101,7 @@ class Scenario:
     capacitance: SimpleNamespace
     climate: SimpleNamespace
     link: SimpleNamespace
+    layers: list[SimpleNamespace]
     defects: list[SimpleNamespace]
     faults: list[SimpleNamespace]
     recipe: dict[str, Any]
@@ -132,7 +133,7 @@ class Scenario:
         for section, table in changes.items():
             old = data.get(section, {})
             data[section] = {**old, **table} if isinstance(table, dict) else table
-        legal = [*fields.SECTIONS, *fields.OVERLAYS, "defect", "fault"]
+        legal = [*fields.SECTIONS, *fields.OVERLAYS, "layer", "defect", "fault"]
         for section in data:
             if section not in legal:
                 raise ScenarioError(
@@ -147,6 +148,7 @@ class Scenario:
                 raise ScenarioError(f"{source}: {name}: is not a table")
         scenario = cls(
             **made,
+            layers=[_layer(source, i, d) for i, d in enumerate(_array(source, data, "layer"))],
             defects=[_defect(source, i, d) for i, d in enumerate(_array(source, data, "defect"))],
             faults=[_fault(source, i, f) for i, f in enumerate(_array(source, data, "fault"))],
             recipe=copy.deepcopy(data.get("recipe", {})),
@@ -184,12 +186,13 @@ class Scenario:
             )
         cap.conversion_ms = float(cap.conversion_ms)
         if cap.capdac_code == AUTO:
-            from .head import EPS0, disc_m2
+            from .head import EPS0, area_m2
 
-            c0_ff = 1e15 * EPS0 * disc_m2(head.electrode_mm) / (head.gap_um * 1e-6)
+            c0_ff = 1e15 * EPS0 * area_m2(head) / (head.gap_um * 1e-6)
             code = round((c0_ff + 1000 * head.stray_pf) / cap.capdac_step_ff)
             cap.capdac_code = min(127, max(0, code))
-        room = head.gap_um / 2 - self.film.thickness_um / 2
+        stack_um = self.film.thickness_um + sum(layer.thickness_um for layer in self.layers)
+        room = head.gap_um / 2 - stack_um / 2
         if self.film.flutter_um >= room:
             raise ScenarioError(
                 f"{self.source}: film.flutter_um: {self.film.flutter_um:g} um makes the film "
@@ -202,6 +205,16 @@ def _array(source: str, data: dict[str, Any], name: str) -> list:
     if not isinstance(given, list):
         raise ScenarioError(f"{source}: {name}: write it as [[{name}]]")
     return given
+
+
+def _layer(source: str, index: int, given: Any) -> SimpleNamespace:
+    where = f"{source}: layer {index + 1}"
+    layer = _table(where, fields.LAYER, given)
+    if layer.thickness_um is None:
+        raise ScenarioError(f"{where}.thickness_um: is missing: the layer's thickness")
+    if layer.kind != "dense" and "permittivity" in given:
+        raise ScenarioError(f"{where}.permittivity: a {layer.kind} layer has none; leave it out")
+    return layer
 
 
 def _defect(source: str, index: int, given: Any) -> SimpleNamespace:

@@ -79,7 +79,7 @@ class Witness:
         kind = data >> 6
         low = np.nonzero((kind[:-2] == 0) & (kind[1:-1] == 1) & (kind[2:] == 2))[0]
         codes = data[low] | (data[low + 1] & 63) << 6 | (data[low + 2] & 63) << 12
-        return codes, times[low + 2] - 1000 * round(latency_us(self.run.scenario))
+        return codes, times[low + 2] - 1000 * round(latency_us(self.run.scenario, name))
 
     def window_ns(self, boot: int, row: Row) -> tuple[int, int]:
         """Return begin and end of a record's window in virtual time."""

@@ -22,8 +22,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from math import pi, sin
+from math import pi
+from types import SimpleNamespace
 from typing import NamedTuple
+
+import numpy as np
 
 from .. import noise
 from ..clock import Clock, Handle
@@ -56,6 +59,13 @@ class Conversion(NamedTuple):
     end_ns: int
     code: int
     lost: str
+
+
+def as_read(cap_f, spec: SimpleNamespace):
+    """Return what is left after the CAPDAC, in farad, with the converter's errors, no noise."""
+    if spec.linearity_ppm:
+        cap_f = cap_f + spec.linearity_ppm * 1e-6 * 4.096e-12 * np.sin(pi * cap_f / 1.7e-12)
+    return cap_f * (1 + 1e-6 * spec.gain_ppm) + spec.offset_ff * 1e-15
 
 
 class AD7746:
@@ -282,15 +292,13 @@ class AD7746:
             cap_f += SETTLE_F
         if self.input_shorted:
             cap_f = 1e-9
-        if self.spec.linearity_ppm:
-            cap_f += self.spec.linearity_ppm * 1e-6 * 4.096e-12 * sin(pi * cap_f / 1.7e-12)
-        cap_f = cap_f * (1 + 1e-6 * self.spec.gain_ppm) + self.spec.offset_ff * 1e-15
+        cap_f = as_read(cap_f, self.spec)
         if self.spec.noise:
             rms = NOISE_AF[self.registers[CONFIG] >> 3 & 7] * 1e-18 * self.spec.noise
             cap_f += rms * float(self._noise.normal(index, index + 1)[0])
         cap_f -= (self._word(CAP_OFFSET) - 0x8000) * OFFSET_LSB_F
         cap_f *= (1 + self._word(CAP_GAIN) / 65536) / _FACTORY_GAIN
-        return min(0xFFFFFF, max(0, 0x800000 + round(cap_f / LSB_F)))
+        return min(0xFFFFFF, max(0, 0x800000 + round(float(cap_f) / LSB_F)))
 
     def _word(self, register: int) -> int:
         return self.registers[register] << 8 | self.registers[register + 1]

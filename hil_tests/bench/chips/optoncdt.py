@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -100,6 +101,17 @@ def encode_all(codes: np.ndarray) -> bytes:
     return out.tobytes()
 
 
+def as_read(mm: np.ndarray, spec: SimpleNamespace, which: str) -> np.ndarray:
+    """Return distances with the gain and linearity errors of laser `which`, without noise."""
+    index = "ab".index(which)
+    read = mm * (1 + 1e-6 * spec.gain_ppm[index])
+    if spec.linearity_um:
+        turn = 6 * np.pi / MODELS[spec.model].range_mm
+        phase = np.radians(spec.linearity_deg[index])
+        read = read + spec.linearity_um / 1000 * np.sin(turn * mm + phase)
+    return read
+
+
 class OptoNCDT:
     """One laser. `peer` is the other one on its synchronisation wire.
 
@@ -120,6 +132,7 @@ class OptoNCDT:
         self.serial = 15_030_000 + 2 * scenario.run.seed % 10_000 + (which == "b")
         index = "ab".index(which)
         self._ppm = self.spec.clock_ppm[index]
+        self._own_latency_ns = 1000 * self.spec.latency_us[index]
         self._phase_ns = _PHASE_NS + (1000 * self.spec.skew_us if which == "b" else 0.0)
         self._noise = noise.Noise(scenario.run.seed, noise.LASER_A + index)
         self._cut: tuple[bytes, list[int]] = (b"", [])
@@ -289,7 +302,9 @@ class OptoNCDT:
     def latency_ns(self) -> float:
         """From the taking of a distance to the start of its first byte."""
         grid = self._grid()
-        return 0.0 if grid is None else self.spec.latency_cycles * grid[1]
+        if grid is None:
+            return 0.0
+        return self.spec.latency_cycles * grid[1] + self._own_latency_ns
 
     def _retime(self) -> None:
         self._now_grid = self._grid()
@@ -298,7 +313,7 @@ class OptoNCDT:
         self._values = self.dialogue.additional()
         if self._now_grid is not None:
             origin, period = self._now_grid
-            self._latency = self.spec.latency_cycles * period
+            self._latency = self.spec.latency_cycles * period + self._own_latency_ns
             # what was handed over to a wire already lies ahead of the clock
             from_ns = max(self.clock.now_ns, self._free_ns)
             begin = (from_ns - self._latency - origin) / period
@@ -333,11 +348,7 @@ class OptoNCDT:
 
     def _plain(self, taken: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         spec = self.spec
-        mm = self.world.distances_mm(taken, self.which)
-        if spec.linearity_um:
-            turn = 6 * np.pi / self.model.range_mm
-            phase = 0.7 if self.which == "a" else 2.1
-            mm = mm + spec.linearity_um / 1000 * np.sin(turn * mm + phase)
+        mm = as_read(self.world.distances_mm(taken, self.which), spec, self.which)
         if spec.noise_um:
             low = int(numbers.min())
             if low < 0:  # before power-up, for an average

@@ -1,4 +1,4 @@
-"""`porogauge bench run | list`."""
+"""`porogauge bench run | list | faults`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .. import output
-from ..errors import IncompleteError
+from ..errors import IncompleteError, PorogaugeError, UsageError
 from . import options
 
 
@@ -24,6 +24,7 @@ def bench() -> None:
     Examples:
       porogauge bench list
       porogauge bench run ideal --target unix32 --out out/
+      porogauge bench faults --count 40 --seed 1 --target unix32
     """
 
 
@@ -83,25 +84,84 @@ def run(scenario: str, target: str, out: str, seed: int | None) -> None:
         raise IncompleteError(f"{lost} records were lost ({summary['gaps']} of them reported)")
 
 
+_SHOWN = 20  # problems that are told to people; --json has all
+
+
+@bench.command(short_help="Draw faults, run rolls with them, judge what was stored.")
+@click.option("--count", type=click.IntRange(1, 100_000), default=40, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True)
+@click.option(
+    "--target",
+    type=click.Choice(["rp2040", "unix32"]),
+    required=True,
+    help="As of 'bench run'; rp2040 takes about ten times as long.",
+)
+@click.option("--roll", "only", type=click.IntRange(1), help="Only this roll of the campaign.")
+@options.json_option
+def faults(count: int, seed: int, target: str, only: int | None) -> None:
+    """Draw COUNT faults, run rolls with them, and hold what was stored against the truth.
+
+    Each window must be there once or in a gap that is told of, each flag must come and go with
+    its fault, the output 'good' must be off while nothing can be measured, and no number may be
+    far from the truth. The same count, seed and target repeat exactly. Ends with 5 when a window
+    was lost, with 1 when anything else was not as it must be.
+
+    \b
+    Examples:
+      porogauge bench faults --count 300 --seed 7 --target unix32
+      porogauge bench faults --count 300 --seed 7 --target unix32 --roll 12
+    """
+    from ..bench import errors_told, load
+
+    output.note(f"{count} faults on {target}, seed {seed}")
+    with errors_told(), _progress() as progress:
+        campaign = load("campaign").Campaign(count, seed, target, only)
+        if not campaign.rolls:
+            raise UsageError(f"--roll {only}: the campaign has no such roll")
+        for done, outcome in enumerate(campaign.run(), 1):
+            output.emit("roll", **outcome.told())
+            progress(done, len(campaign.rolls), "rolls")
+    for line in campaign.kinds:
+        output.emit("kind", **line)
+    summary = campaign.summary()
+    output.emit("summary", **summary)
+    output.say(campaign.table())
+    output.say(table(summary))
+    problems = campaign.problems
+    for outcome, problem in problems[:_SHOWN]:
+        output.say(f"roll {outcome.roll}, {problem.at_s:.3f} s: {problem.what}: {problem.text}")
+    if len(problems) > _SHOWN:
+        output.say(f"and {len(problems) - _SHOWN} more: --json tells all")
+    if summary["lost"]:
+        raise IncompleteError(f"{summary['lost']} times windows were lost; seed {seed}")
+    if problems or summary["covered_too_rarely"]:
+        raise PorogaugeError(f"{len(problems)} times it was not as it must be; seed {seed}")
+
+
 @contextmanager
-def _progress() -> Iterator[Callable[[float, float], None]]:
-    """A bar on a terminal, a line every tenth elsewhere, nothing for machines."""
+def _progress() -> Iterator[Callable[..., None]]:
+    """A bar on a terminal, a line every tenth elsewhere, nothing for machines.
+
+    It is called with how much is done, of how much, and what that is.
+    """
     if output.is_json():
         yield lambda *_: None
     elif output.terminal():
         from ..live import bar
 
-        with bar("virtual time", 1.0) as advance:
-            yield lambda now, end: advance(min(1.0, now / end))
+        with bar("done", 1.0) as advance:
+            yield lambda now, end, unit="s": advance(min(1.0, now / end))
     else:
         told = -1
 
-        def line(now: float, end: float) -> None:
+        def line(now: float, end: float, unit: str = "s") -> None:
             nonlocal told
             tenth = int(10 * now / end)
             if tenth > told:
                 told = tenth
-                output.note(f"{now:.1f} s of {end:g} s")
+                output.note(
+                    f"{now:.1f} s of {end:g} s" if unit == "s" else f"{now} of {end} {unit}"
+                )
 
         yield line
 
@@ -122,4 +182,6 @@ def table(summary: dict[str, Any]) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "not measured"
+    if isinstance(value, (list, tuple)):
+        return " of ".join(map(_text, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
