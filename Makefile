@@ -18,7 +18,7 @@ help:  ## say what can be made
 demo: setup  ## run a roll with defects on the emulated board, live in the terminal
 	@$(BIN)/porogauge demo $(ARGS)
 
-test: setup lint  ## check style and run every test (about 3 minutes on 2 cores)
+test: setup lint  ## check style and run every test (about 8 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: setup  ## count what the firmware costs on the emulated board, in cycles

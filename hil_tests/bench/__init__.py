@@ -17,3 +17,5 @@ targets.
 Units: times in integer nanoseconds of virtual time, lengths of the physics in millimetres or
 micrometres as the name says, capacitances in farads or attofarads as the name says.
 """
+
+import porogauge  # noqa: F401  gives the desk's Python a stand-in for `micropython`

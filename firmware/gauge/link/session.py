@@ -44,9 +44,9 @@ _LOST_US = const(250_000)  # an overwritten range is told again after so long
 _RETRY_US = const(600_000)  # nothing has arrived for so long: send one entry again,
 _RETRY_MAX_US = const(2_400_000)  # then wait twice as long, up to this
 _TIMERS_US = const(20_000)  # timers are not looked at more often
-_BUDGET = const(2048)  # bytes handed to a transport in one poll
+_BUDGET = const(1024)  # bytes handed to a transport in one poll: a round must fit a window
 _READ_BATCHES = const(32)  # entries sent for one READ
-_READS = const(4)  # buffers taken from a transport in one poll
+_READS = const(2)  # buffers taken from a transport in one poll
 _SLOTS = protocol.REPLIES_KEPT
 
 _BATCH_BYTES = const(1024)

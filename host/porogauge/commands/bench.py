@@ -88,8 +88,20 @@ _SHOWN = 20  # problems that are told to people; --json has all
 
 
 @bench.command(short_help="Draw faults, run rolls with them, judge what was stored.")
-@click.option("--count", type=click.IntRange(1, 100_000), default=40, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 100_000),
+    default=40,
+    show_default=True,
+    help="How many faults to draw.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Of the draw: the same seed repeats the campaign.",
+)
 @click.option(
     "--target",
     type=click.Choice(["rp2040", "unix32"]),
