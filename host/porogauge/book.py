@@ -4,11 +4,12 @@
     BOOK/calibrations/ID.toml         every calibration that was ever put into it
     BOOK/recipes/ID.toml              every recipe
     BOOK/results/N.json               every result of a procedure, a study, a verification
-    BOOK/work/                        procedures that are not finished
+    BOOK/unfinished/                  procedures that are not finished
 
-Files but those of `work` are written once and never changed. What is *current* (the calibration of
-a head, the recipe of a name) is what the log says last. A folder from --book, POROGAUGE_BOOK, the
-configuration file (`book = "..."`), or the user's data folder; made by the first write.
+Files but those of `unfinished` are written once and never changed. What is *current* (the
+calibration of a head, the recipe of a name) is what the log says last. A folder from --book,
+POROGAUGE_BOOK, the configuration file (`book = "..."`), or the user's data folder; made by the
+first write.
 
     >>> book = Book("/srv/film/book")
     >>> id = book.put("calibration", tables, "shift 2", "gap after cleaning")
@@ -202,12 +203,12 @@ class Book:
         folder = self.path / "results"
         return [int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()]
 
-    # ------------------------------------------------------------ work and rolls
+    # ------------------------------------------------------------ procedures and rolls
 
     @property
-    def work(self) -> Path:
+    def unfinished(self) -> Path:
         """Folder of what is not finished."""
-        folder = self.path / "work"
+        folder = self.path / "unfinished"
         self._make(folder)
         return folder
 

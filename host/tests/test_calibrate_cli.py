@@ -240,7 +240,7 @@ def test_interrupted_it_goes_on_where_it_was(service, tmp_path, monkeypatch):
     # the same points as in one go: nothing was read twice, nothing lost
     found = events(result, "result")[0]
     assert found["points"] == events_of(service / "converter.jsonl", "result")["points"]
-    assert not (tmp_path / "book" / "work" / "converter.json").exists()
+    assert not (tmp_path / "book" / "unfinished" / "converter.json").exists()
 
 
 def test_points_of_another_start_are_not_mixed_in(tmp_path, monkeypatch):
@@ -265,7 +265,7 @@ def test_points_of_another_start_are_not_mixed_in(tmp_path, monkeypatch):
     assert result.exit_code == 1 and "--restart forgets" in result.stderr
     result = invoke("converter", "--bench", 8, *book, "--restart")
     assert result.exit_code == 0, result.output
-    (tmp_path / "book" / "work" / "gap.json").write_text("{")
+    (tmp_path / "book" / "unfinished" / "gap.json").write_text("{")
     result = invoke("gap", "--bench", 8, *book)
     assert result.exit_code == 1 and "gap.json: cannot be read" in result.stderr
 

@@ -267,7 +267,7 @@ def test_interrupted_the_points_are_kept_and_the_next_start_goes_on(gauge, files
     assert process.returncode == 130, err
     assert "1 of 2 points are kept; the same command goes on" in err
     assert in_force(gauge) == (blob(), "measuring")
-    assert (Path(book) / "work" / "verify.json").exists()
+    assert (Path(book) / "unfinished" / "verify.json").exists()
 
     process = command(*arguments)
     out, err = process.communicate("\n", timeout=30)
@@ -276,7 +276,7 @@ def test_interrupted_the_points_are_kept_and_the_next_start_goes_on(gauge, files
     assert steps == ["master"]
     # nothing was put into the gap: this is no plate of 75 um
     assert process.returncode == 1 and "verification failed" in err
-    assert not (Path(book) / "work" / "verify.json").exists()
+    assert not (Path(book) / "unfinished" / "verify.json").exists()
     assert in_force(gauge) == (blob(), "measuring")
 
 
@@ -285,7 +285,7 @@ def test_killed_within_another_capdac_code_the_next_start_puts_it_back(gauge, fi
     from porogauge.book import Book
 
     with Client(gauge) as client:
-        station = LiveStation(client, Book(book).work)
+        station = LiveStation(client, Book(book).unfinished)
         station.__enter__()
         station.perform(OTHER)
     assert in_force(gauge)[0] != blob()

@@ -1,6 +1,6 @@
 """A gauge on a port as the place where steps are done.
 
-    with Client(port) as client, LiveStation(client, book.work, ask=ask) as station:
+    with Client(port) as client, LiveStation(client, book.unfinished, ask=ask) as station:
         reading = station.perform(step)
 
 While a station is open the gauge is on hold: it reports no numbers, does not standardise by

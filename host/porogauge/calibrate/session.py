@@ -1,6 +1,6 @@
 """A procedure under way: its steps are done one after the other, and no point is ever lost.
 
-    session = Session.open(book.work, "gap", basis, steps)
+    session = Session.open(book.unfinished, "gap", basis, steps)
     for step in session.left: ...            # or
     session.run(station, on_point=print)
     result = module.fit(session.points, tables, options)

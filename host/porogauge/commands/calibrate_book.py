@@ -54,7 +54,7 @@ def list_(book: str | None) -> None:
         )
     output.say(table.left() if table.rows else f"{kept.path}: no results yet")
     if kept.path.is_dir():
-        for name, points in unfinished(kept.work).items():
+        for name, points in unfinished(kept.unfinished).items():
             output.say(f"not finished: {name}, {points} points; the same command goes on")
             output.emit("unfinished", procedure=name, points=points)
 

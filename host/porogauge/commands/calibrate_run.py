@@ -84,7 +84,7 @@ class Source:
         self.port = find_port(self.port)
         with opened(self.port, self.baud, self.wait) as client:
             self.device = client.hello.device
-            if book.path.is_dir() and put_in_order(client, book.work):
+            if book.path.is_dir() and put_in_order(client, book.unfinished):
                 output.warn(
                     "the gauge had been left with another CAPDAC code by a calibration that was"
                     " cut off; its configuration is put back"
@@ -130,7 +130,7 @@ class Source:
             Client(self.port, timeout_s=self.wait, baud=self.baud) as client,
             LiveStation(
                 client,
-                book.work,
+                book.unfinished,
                 ask=lambda step: self._ask(),
                 progress=meter.show,
                 limits=Limits(within_s=self.within),
@@ -203,7 +203,7 @@ def collect(
     from ..calibrate.session import Session
 
     basis = {"head": start.head, "calibration": start.ids["calibration"], "place": source.place}
-    session = Session.open(book.work, procedure, basis, steps, restart)
+    session = Session.open(book.unfinished, procedure, basis, steps, restart)
     total = len(session.steps)
     if session.points:
         output.note(f"{procedure}: going on with step {len(session.points) + 1} of {total}")
