@@ -30,9 +30,11 @@ from gauge import config, health, record
 from gauge.link import protocol
 from porogauge.link import events
 from porogauge.link.session import HostSession, Request
+from porogauge.recipe import dumps
+from porogauge.recipe_fields import KINDS
 from porogauge.store import Store
 
-from .calibration import exact_words
+from .calibration import exact_files, exact_words
 from .faults import TO_BOARD, TO_HOST
 from .instruments import Instruments
 from .scenario import Scenario
@@ -226,7 +228,9 @@ class Run:
         self.target.on_link = self._from_board
         try:
             self.boot()
-            self.configure(exact_words(self.scenario))
+            words = exact_words(self.scenario)
+            self.configure(words)
+            self._keep_files(words)
             self._measure(round(self.scenario.run.duration_s * 1e9))
             self.drain()
         finally:
@@ -263,6 +267,13 @@ class Run:
         cannot be recomputed."""
         if self._blob:
             self.store.configuration(self._device, boot, 0, self._blob)
+
+    def _keep_files(self, words: Any) -> None:
+        """Store recipe and calibration as files, as a logger does that has sent them."""
+        ids = words[config.RECIPE_ID], words[config.CALIBRATION_ID]
+        for kind, id, tables in zip(KINDS, ids, exact_files(self.scenario), strict=True):
+            text = dumps(kind, tables, comments=False)
+            self.store.document(kind, id, tables[kind]["name"], text)
 
     def _measure(self, end_ns: int) -> None:
         """Run to the end of the scenario, looking at the board's health while it measures."""

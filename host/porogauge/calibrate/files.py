@@ -116,7 +116,28 @@ def starting_files(
                 f"{path}: is {kind} {start.ids[kind]}; the book's current one of"
                 f" {key_of(kind, start.tables[kind])} is {current}"
             )
+    _warn_of_order(book, start, procedure)
     return start
+
+
+def _warn_of_order(book: Book, start: Start, procedure: str) -> None:
+    """Each procedure takes what those before it find as it stands in the files."""
+    from .procedures import PROCEDURES
+
+    names = list(PROCEDURES)
+    if procedure not in names:
+        return
+    done = {
+        result["procedure"]
+        for result in book.results()
+        if result.get("accepted") and result.get("head") == start.head
+    }
+    missing = [name for name in names[: names.index(procedure)] if name not in done]
+    if missing:
+        start.warnings.append(
+            f"the book has no accepted {', '.join(missing)} of head {start.head}: what they find"
+            f" is taken from the file as it stands, its error is not in the U95 of {procedure}"
+        )
 
 
 def _needs(procedure: str) -> bool:
