@@ -6,7 +6,7 @@ the grade's claims with what was measured of it.
 
     >>> for verdict in verdicts("preferred-pore", {"porosity_percent": (48.0, 1.1)}):
     ...     print(verdict.outcome, verdict.sentence)
-    pass porosity 48 ± 1.1 % is within 15 to 80 %, by 2 u at least
+    pass porosity 48 ± 2.2 % (U95) is within 15 to 80 %, by 2 u at least
     undecided mean pore size was not measured: laboratory value needed, 0.05 to 1 um
 
 Units are in the properties' names; `u` is a standard uncertainty. With a guard of g a claim is
@@ -236,7 +236,7 @@ def _verdict(claim: Claim, measured: Measured | None, guard: float, laboratory: 
     outcome = _outcome(claim, value, u, guard)
     unit = f" {about.unit}" if about.unit else ""
     where = "" if single else f" in segment {index + 1} of {len(pairs)}"
-    text = f"{about.text} {value:.4g} ± {u:.2g}{unit}{where}"
+    text = f"{about.text} {value:.4g} ± {2 * u:.2g}{unit} (U95){where}"
     if outcome == PASS:
         text += f" is within {claim.text}"
         text += f", by {guard:g} u at least" if guard > 0 else ""
