@@ -203,10 +203,13 @@ class Standardiser:
             if n == 0:
                 self._d_first = d
             d -= self._d_first
+            self._d_noise += noise
+            mean = self._d_noise // (n + 1)
+            if noise < mean:  # the noise of a window is itself but an estimate
+                noise = mean
             if n and abs(d - self._d_sum // n) > 8 + 5 * noise + 5 * noise // (2 * n):
                 return False
             self._d_sum += d
-            self._d_noise += noise
         return True
 
     def _decide(self, rec):

@@ -212,6 +212,22 @@ def test_refused_for_a_jump_of_the_tile(program):
     assert health.STANDARD_CAUSES[report(program)["cause"]] == "d_jump"
 
 
+@pytest.mark.parametrize("jump_nm, refused", [(150, False), (-150, False), (300, True)])
+def test_a_quiet_window_is_no_measure_of_the_noise(program, jump_nm, refused):
+    """Windows scatter by 42 nm; one that looks quiet by itself may be off by as much as others."""
+    values = head(reference_8nm=TILE)
+    program.call("begin", values, None)
+    program.call("request")
+
+    def window(d_8nm, rough):
+        x = int(codes(np.array([(d_8nm - TILE) / 2]))[0])
+        share = laser_fields([x + rough * (-1) ** k for k in range(44)], TIMES)
+        return make_record(cap_codes(np.array([5_566_000.0]), values)[0], share, share, t_s=10)
+
+    rows = [window(2000 * UM, 4)] * 20 + [window(2000 * UM + jump_nm * NM, 0)]
+    assert bool(feed(program, rows)[-1, 2] & REFUSED) == refused
+
+
 def test_noise_is_not_refused(program):
     values = head(standard_windows=1000)
     rng = np.random.default_rng(7)
