@@ -137,7 +137,7 @@ def report(summary: Mapping[str, Any]) -> str:
     ]
     for key, name, unit, factor in (
         ("thickness_nm", "thickness", "µm", 1000),
-        ("porosity_ppm", "porosity", "points of %", 10_000),
+        ("porosity_ppm", "porosity", "points", 10_000),
     ):
         found = against[key]
         if found:
