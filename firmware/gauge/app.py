@@ -320,9 +320,8 @@ class App:
         sleep_ms = _LASERS_MS
         if not self.head.pending:
             self._do_slow_duties(now)
-            if (
-                not self.head.capacitance.fault
-            ):  # else no /RDY ends the sleep, and windows fall behind
+            # without a converter no /RDY ends the sleep, and windows would fall behind
+            if not self.head.capacitance.fault:
                 sleep_ms = _SLEEP_MS
         elif ticks_diff(now, self._duties_at) >= _DUTIES_US:
             self._do_slow_duties(now)

@@ -20,7 +20,7 @@ import numpy as np
 
 from .linear import LEAST_P, NotDetermined, Unknown, solve
 from .physics import CDC_FULL_PF, CDC_QUANTUM_PF, Head, complete, setting
-from .procedure import Estimate, Point, Result, Step
+from .procedure import Estimate, Point, Result, Step, reading_columns
 
 NAME = "converter"
 OPTIONS = {
@@ -34,10 +34,10 @@ COLUMNS = (
     ("label", "", None, None, True, "which capacitor: one name, one capacitor"),
     ("reference_pf", "pF", 0.0, 100.0, True, "its stated value"),
     ("u_reference_pf", "pF", 0.0, 10.0, True, "standard uncertainty of that"),
-    ("capdac_code", "", 0, 127, True, "CAPDAC code of the reading"),
-    ("windows", "windows", 1, 100_000, True, "conversions averaged"),
-    ("cap_pf", "pF", -4.2, 4.2, True, "(code - 2**23) 8.192 pF / 2**24"),
-    ("cap_sd_pf", "pF", 0.0, 1.0, False, "scatter of one conversion"),
+    *reading_columns(
+        "capdac_code windows cap_pf",
+        "cap_sd_pf",
+    ),
 )
 _CATALOGUE_PF = (1.0, 2.0, 3.0, 3.9, 5.0, 6.5, 8.5, 10.0, 12.0, 15.0, 18.0, 22.0)
 _TYPICAL_STEP_PF = 0.1654  # AD7746: 21 pF over 127 steps

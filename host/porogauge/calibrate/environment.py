@@ -33,7 +33,7 @@ from .physics import (
     pressure_hpa,
     setting,
 )
-from .procedure import Estimate, Point, Result, Step
+from .procedure import Estimate, Point, Result, Step, reading_columns
 
 NAME = "environment"
 OPTIONS = {
@@ -51,17 +51,10 @@ COLUMNS = (
     ("label", "", None, None, False, "which dense film"),
     ("thickness_um", "um", 1.0, 1000.0, False, "its stated thickness"),
     ("u_thickness_um", "um", 0.0, 100.0, False, "standard uncertainty of that"),
-    ("windows", "windows", 1, 100_000, True, "windows averaged"),
-    ("cap_pf", "pF", -4.2, 4.2, True, "(code - 2**23) 8.192 pF / 2**24"),
-    ("cap_sd_pf", "pF", 0.0, 1.0, False, "scatter of one conversion"),
-    ("a_um", "um", -100_000.0, 200_000.0, False, "reading of laser A"),
-    ("b_um", "um", -100_000.0, 200_000.0, False, "reading of laser B"),
-    ("a_sd_um", "um", 0.0, 10_000.0, False, "scatter of one window"),
-    ("b_sd_um", "um", 0.0, 10_000.0, False, "scatter of one window"),
-    ("sum_sd_um", "um", 0.0, 10_000.0, False, "scatter of the sum of both in one window"),
-    ("frame_c", "C", -40.0, 125.0, True, "frame temperature"),
-    ("air_c", "C", -40.0, 125.0, True, "air temperature"),
-    ("rh_percent", "%", 0.0, 100.0, True, "relative humidity"),
+    *reading_columns(
+        "windows cap_pf frame_c air_c rh_percent",
+        "cap_sd_pf a_um b_um a_sd_um b_sd_um sum_sd_um",
+    ),
 )
 _FRAME_K = (-10.0, -5.0, 0.0, 5.0, 10.0)
 _CLIMATES = ((50.0, 23.0), (20.0, 23.0), (80.0, 23.0), (50.0, 13.0), (50.0, 33.0), (50.0, 23.0))

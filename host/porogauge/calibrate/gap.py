@@ -28,7 +28,7 @@ from .physics import (
     pressure_hpa,
     setting,
 )
-from .procedure import Estimate, Point, Result, Step
+from .procedure import Estimate, Point, Result, Step, reading_columns
 
 NAME = "gap"
 OPTIONS = {
@@ -44,14 +44,10 @@ COLUMNS = (
     ("kind", "", None, None, True, "empty (z = 0) or stage"),
     ("stage_um", "um", 0.0, 10_000.0, False, "how far the electrodes were moved apart"),
     ("u_stage_um", "um", 0.0, 100.0, False, "standard uncertainty of that"),
-    ("capdac_code", "", 0, 127, True, "CAPDAC code of the reading"),
-    ("windows", "windows", 1, 100_000, True, "conversions averaged"),
-    ("cap_pf", "pF", -4.2, 4.2, True, "(code - 2**23) 8.192 pF / 2**24"),
-    ("cap_sd_pf", "pF", 0.0, 1.0, False, "scatter of one conversion"),
-    ("frame_c", "C", -40.0, 125.0, True, "frame temperature"),
-    ("air_c", "C", -40.0, 125.0, True, "air temperature"),
-    ("rh_percent", "%", 0.0, 100.0, True, "relative humidity"),
-    ("pressure_hpa", "hPa", 500.0, 1100.0, False, "air pressure"),
+    *reading_columns(
+        "capdac_code windows cap_pf frame_c air_c rh_percent",
+        "cap_sd_pf pressure_hpa",
+    ),
 )
 _NEAR_UM = (25.0, 50.0, 75.0, 100.0, 150.0, 200.0)
 _FAR_UM = (200.0, 300.0, 450.0, 600.0, 800.0, 1000.0)

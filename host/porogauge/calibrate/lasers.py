@@ -23,7 +23,7 @@ import numpy as np
 
 from .linear import LEAST_P, NotDetermined, Solution, Unknown, solve
 from .physics import Head, PointsError, complete, frame_temperatures, setting
-from .procedure import Estimate, Point, Result, Step
+from .procedure import Estimate, Point, Result, Step, reading_columns
 
 NAME = "lasers"
 OPTIONS = {
@@ -41,14 +41,10 @@ COLUMNS = (
     ("u_thickness_um", "um", 0.0, 100.0, False, "standard uncertainty of that"),
     ("height_um", "um", -5000.0, 5000.0, False, "about how high; not used by the fit"),
     ("tilt_deg", "degrees", -10.0, 10.0, False, "tilt of the block"),
-    ("windows", "windows", 1, 100_000, True, "windows averaged"),
-    ("a_um", "um", -100_000.0, 200_000.0, True, "reading of laser A"),
-    ("b_um", "um", -100_000.0, 200_000.0, True, "reading of laser B"),
-    ("a_sd_um", "um", 0.0, 10_000.0, False, "scatter of one window"),
-    ("b_sd_um", "um", 0.0, 10_000.0, False, "scatter of one window"),
-    ("sum_sd_um", "um", 0.0, 10_000.0, False, "scatter of the sum of both in one window"),
-    ("frame_c", "C", -40.0, 125.0, True, "frame temperature"),
-    ("skew_us", "us", -20_000.0, 20_000.0, False, "of laser B's samples behind A's"),
+    *reading_columns(
+        "windows a_um b_um frame_c",
+        "a_sd_um b_sd_um sum_sd_um skew_us",
+    ),
 )
 _BLOCKS = tuple(
     {"label": f"block {t:g}", "thickness_um": t, "u_thickness_um": 0.05}

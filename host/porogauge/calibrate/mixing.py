@@ -28,7 +28,7 @@ from ..recipe_values import checked
 from .budget import Causes, Film, coverage, linear_from_um, sensitivities
 from .linear import NotDetermined, Solution
 from .physics import Head, PointsError, mixture_permittivity, numbers, setting
-from .procedure import Estimate, Point, Result, Step
+from .procedure import Estimate, Point, Result, Step, reading_columns
 from .samples import (
     Priors,
     Samples,
@@ -58,17 +58,10 @@ COLUMNS = (
     ("u_phi_ref_percent", "%", 0.0, 50.0, False, "standard uncertainty of that"),
     ("mass_g_m2", "g/m2", 0.1, 1000.0, False, "its mass per area, instead of a porosity"),
     ("u_mass_g_m2", "g/m2", 0.0, 100.0, False, "standard uncertainty of that"),
-    ("windows", "windows", 1, 100_000, True, "windows averaged"),
-    ("cap_pf", "pF", -4.2, 4.2, True, "(code - 2**23) 8.192 pF / 2**24"),
-    ("cap_sd_pf", "pF", 0.0, 1.0, False, "scatter of one conversion"),
-    ("a_um", "um", -100_000.0, 200_000.0, False, "reading of laser A"),
-    ("b_um", "um", -100_000.0, 200_000.0, False, "reading of laser B"),
-    ("a_sd_um", "um", 0.0, 10_000.0, False, "scatter of one window"),
-    ("b_sd_um", "um", 0.0, 10_000.0, False, "scatter of one window"),
-    ("sum_sd_um", "um", 0.0, 10_000.0, False, "scatter of the sum of both in one window"),
-    ("frame_c", "C", -40.0, 125.0, True, "frame temperature"),
-    ("air_c", "C", -40.0, 125.0, True, "air temperature"),
-    ("rh_percent", "%", 0.0, 100.0, True, "relative humidity"),
+    *reading_columns(
+        "windows cap_pf frame_c air_c rh_percent",
+        "cap_sd_pf a_um b_um a_sd_um b_sd_um sum_sd_um",
+    ),
 )
 _SPAN_FOR_BOTH = 0.4  # of porosity, below which L and eps_s cannot be told apart
 _LEAST_SAMPLES = 6

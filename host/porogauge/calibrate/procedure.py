@@ -19,7 +19,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-__all__ = ["Estimate", "Point", "Reading", "Result", "Station", "Step"]
+__all__ = [
+    "READINGS",
+    "Estimate",
+    "Point",
+    "Reading",
+    "Result",
+    "Station",
+    "Step",
+    "reading_columns",
+]
 
 Point = dict[str, Any]
 
@@ -69,8 +78,35 @@ KINDS = {
         ("t_ref_um", "u_t_ref_um", "phi_ref_percent", "u_phi_ref_percent"),
     ),
 }
+# What a station reads, as columns of a points file: name -> unit, lowest, highest, meaning
+READINGS: dict[str, tuple[str, float, float, str]] = {
+    "capdac_code": ("", 0, 127, "CAPDAC code of the reading"),
+    "windows": ("windows", 1, 100_000, "windows averaged"),
+    "cap_pf": ("pF", -4.2, 4.2, "(code - 2**23) 8.192 pF / 2**24"),
+    "cap_sd_pf": ("pF", 0.0, 1.0, "scatter of one conversion"),
+    "a_um": ("um", -100_000.0, 200_000.0, "reading of laser A"),
+    "b_um": ("um", -100_000.0, 200_000.0, "reading of laser B"),
+    "a_sd_um": ("um", 0.0, 10_000.0, "scatter of one window"),
+    "b_sd_um": ("um", 0.0, 10_000.0, "scatter of one window"),
+    "sum_sd_um": ("um", 0.0, 10_000.0, "scatter of the sum of both in one window"),
+    "frame_c": ("C", -40.0, 125.0, "frame temperature"),
+    "air_c": ("C", -40.0, 125.0, "air temperature"),
+    "rh_percent": ("%", 0.0, 100.0, "relative humidity"),
+    "pressure_hpa": ("hPa", 500.0, 1100.0, "air pressure"),
+    "skew_us": ("us", -20_000.0, 20_000.0, "of laser B's samples behind A's"),
+}
 # settings that any step may have besides: how the head is conditioned
 CONDITIONS = ("frame_set_c", "rh_set_percent", "air_set_c", "pressure_hpa")
+
+
+def reading_columns(required: str, optional: str = "") -> tuple[tuple, ...]:
+    """Return columns of a procedure's points, in the order of `READINGS`; names by blanks."""
+    needed, all_ = required.split(), f"{required} {optional}".split()
+    return tuple(
+        (name, unit, low, high, name in needed, text)
+        for name, (unit, low, high, text) in READINGS.items()
+        if name in all_
+    )
 
 
 @dataclass(frozen=True, slots=True)

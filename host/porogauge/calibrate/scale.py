@@ -19,7 +19,7 @@ import numpy as np
 
 from .linear import LEAST_P, NotDetermined, Unknown, solve, two_terms
 from .physics import Head, Reference, complete, setting
-from .procedure import Estimate, Point, Result, Step
+from .procedure import Estimate, Point, Result, Step, reading_columns
 
 NAME = "scale"
 OPTIONS = {
@@ -45,10 +45,10 @@ COLUMNS = (
     ("permittivity", "", 1.01, 100.0, False, "stated permittivity"),
     ("u_permittivity", "", 0.0, 10.0, False, "standard uncertainty of that"),
     ("height_um", "um", -1000.0, 1000.0, False, "height over the middle of the gap"),
-    ("windows", "windows", 1, 100_000, True, "conversions averaged"),
-    ("cap_pf", "pF", -4.2, 4.2, True, "(code - 2**23) 8.192 pF / 2**24"),
-    ("cap_sd_pf", "pF", 0.0, 1.0, False, "scatter of one conversion"),
-    ("frame_c", "C", -40.0, 125.0, True, "frame temperature"),
+    *reading_columns(
+        "windows cap_pf frame_c",
+        "cap_sd_pf",
+    ),
 )
 _PLATES = tuple(
     {

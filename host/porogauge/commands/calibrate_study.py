@@ -30,18 +30,19 @@ def study() -> None:
 
 
 _TOLERANCE = "Upper less lower limit of the quantity, in its unit."
-
-
-@study.command(short_help="Cg, Cgk: one master, many readings.")
-@click.option("--reference", type=float, help="Accepted value of the master, with --points.")
-@click.option("--tolerance", type=float, required=True, help=_TOLERANCE)
-@click.option(
+_quantity_option = click.option(
     "--quantity",
     type=click.Choice(list(_QUANTITIES)),
     default="thickness",
     show_default=True,
     help="What is studied.",
 )
+
+
+@study.command(short_help="Cg, Cgk: one master, many readings.")
+@click.option("--reference", type=float, help="Accepted value of the master, with --points.")
+@click.option("--tolerance", type=float, required=True, help=_TOLERANCE)
+@_quantity_option
 @click.option(
     "--readings",
     type=click.IntRange(25, 500),
@@ -96,13 +97,7 @@ def _laboratory(quantity: str) -> str:
 @click.option(
     "--tolerance", type=float, help=f"{_TOLERANCE} Without: share of the total variation."
 )
-@click.option(
-    "--quantity",
-    type=click.Choice(list(_QUANTITIES)),
-    default="thickness",
-    show_default=True,
-    help="What is studied.",
-)
+@_quantity_option
 @click.option(
     "--standards",
     metavar="FILE.csv",
