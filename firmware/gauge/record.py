@@ -134,6 +134,8 @@ FLAG_NAMES = (
     "outside_envelope",  # outside the calibrated range: thickness, porosity, climate, passline
     "record_gap",  # records were dropped before this one
     "watchdog_restart",  # the board was restarted by its watchdog; stays until acknowledged
+    "crash_restart",  # the program ended with an error and was restarted; stays the same
+    "flash_write",  # flash was written meanwhile: conversions before this one were not measured
 )
 
 VALID_NAMES = ("thickness", "permittivity", "porosity", "solid")
