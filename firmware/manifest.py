@@ -13,6 +13,7 @@ metadata(version="0.1.0", description="Firmware of the porogauge film gauge.")
 options.defaults(second_usb=False)
 
 package("gauge")
+module("porogauge_boot.py")  # chooses the version: main.py starts with it
 
 if options.second_usb:
     require("usb-device-cdc")

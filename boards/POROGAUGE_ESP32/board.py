@@ -61,4 +61,9 @@ LINK_UART_RING = 2048
 
 LINK_RING_BYTES = 104 * 1024  # or what room there is; memory for records not yet acknowledged
 
+# The journal in flash: the data partition of this name, if the partition table has one. Full
+# records are written while no host is there, as long as so many erased sectors are left.
+JOURNAL_PARTITION = "journal"
+JOURNAL_RESERVE = 32
+
 WATCHDOG_MS = 3_000

@@ -1,12 +1,9 @@
-"""Start of the board: the gauge, unless the service pin keeps the REPL."""
+"""Start of the board: the version of the gauge that is in force (see porogauge_boot)."""
 
 import micropython
 
 micropython.alloc_emergency_exception_buf(100)
 
-from gauge.hw import service_pin  # noqa: E402
+import porogauge_boot  # noqa: E402
 
-if not service_pin():
-    from gauge import app
-
-    app.main()
+porogauge_boot.start()

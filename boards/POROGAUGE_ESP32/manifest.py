@@ -3,5 +3,6 @@
 include("$(PORT_DIR)/boards/manifest.py")  # the port's own: file system, asyncio, network
 
 package("gauge", base_path="../../firmware")
+module("porogauge_boot.py", base_path="../../firmware")
 module("board.py")
 freeze(".", "main.py")

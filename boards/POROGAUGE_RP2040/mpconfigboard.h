@@ -3,8 +3,8 @@
 #define MICROPY_HW_BOARD_NAME               "porogauge RP2040"
 #define MICROPY_HW_USB_PRODUCT_FS_STRING    "porogauge"
 
-// Flash map: firmware in the first 640 KiB, file system (352 blocks of 4096) from 0xA0000 on,
-// as on the stock Pico, so that files survive a change between the two images.
+// Flash map: firmware in the first 640 KiB; from 0xA0000 on, where the stock Pico has its file
+// system, ours (160 blocks of 4096, _boot.py) and behind it the journal (192).
 #define MICROPY_HW_FLASH_STORAGE_BYTES      (1408 * 1024)
 
 // Room for several record frames, so that a write of one seldom meets a full buffer.

@@ -63,4 +63,9 @@ LINK_UART_RING = 1024  # bytes of each of its two rings, a power of two
 # Memory for records that the host has not yet acknowledged: 21 s of 91 a second, 53 bytes each
 LINK_RING_BYTES = 104 * 1024
 
+# The journal in flash, behind the file system: sectors of 4096 bytes. Full records are written
+# while no host is there, as long as so many erased ones are left for everything else.
+JOURNAL_SECTORS = 192
+JOURNAL_RESERVE = 32  # one is filled by 90 s of summaries
+
 WATCHDOG_MS = 3_000

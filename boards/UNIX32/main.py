@@ -5,7 +5,10 @@ import sys
 
 sys.path.pop(0)  # this folder, which MICROPYPATH has, too: a test may put another one ahead of it
 
-import gauge.hw.unix as hw  # first: puts virtual time in place of the module `time`
+import porogauge_boot
+
+porogauge_boot.choose()
+import gauge.hw.unix as hw  # before others: puts virtual time in place of the module `time`
 import io
 import os
 import pipe

@@ -35,6 +35,7 @@ I2C_READ_REG = 37  # argument: address; value: number of bytes; data: register a
 I2C_FREE = 38  # recovery of a held bus; result: 1 when it is free
 RESET = 39  # never answered: the bench ends the process and starts it anew
 BOOTLOADER = 40  # never answered
+FLASH = 42  # value: microseconds that an operation of the flash takes
 REPL = 41  # argument: 1 when the code before raised, data: its traceback; answer: path of code
 
 STOP = 1 << 16
@@ -65,6 +66,9 @@ LEVEL_READY = 1  # electrical level of /RDY
 LEVEL_STANDARDISE = 2  # the others: active
 LEVEL_ACKNOWLEDGE = 4
 LEVEL_SERVICE = 8
+# not wires: what the bench does to the program, once
+LEVEL_HANG = 16  # it does nothing from now on
+LEVEL_CRASH = 32  # it raises RuntimeError
 
 USB, UART = 0, 1
 PAYLOAD_BYTES = 8192  # of one frame at most
@@ -75,3 +79,5 @@ CAUSES = ("power", "watchdog", "reset")
 # Environment of the process
 FDS = "POROGAUGE_PIPE"  # "r,w": descriptors to read answers from and write requests to
 PROGRAM = "POROGAUGE_PROGRAM"  # path of a program to run instead of the gauge
+
+FLASH_FILE = "../flash.bin"  # of the journal, beside the folder of the board's files

@@ -70,7 +70,7 @@ RP2040 = Target(
         "boards/POROGAUGE_RP2040/pins.csv",
         "boards/POROGAUGE_RP2040/usb_timeout.h",
     ),
-    frozen=("boards/POROGAUGE_RP2040", "firmware/gauge"),
+    frozen=("boards/POROGAUGE_RP2040", "firmware/gauge", "firmware/porogauge_boot.py"),
     results=("firmware.uf2", "firmware.bin", "firmware.elf"),
     published="porogauge-rp2040.uf2",
 )

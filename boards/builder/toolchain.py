@@ -30,7 +30,8 @@ class Tool:
     """A program or library that a build needs.
 
     `packages` are Debian's names; `needed_for` holds "rp2040", "unix32", "source" (unpacking
-    Debian's packages) or "venv"; `elsewhere` says what to look for on other systems.
+    Debian's packages), "venv" or "browser" (tests of the page); `elsewhere` says what to look for
+    on other systems.
     """
 
     name: str
@@ -40,9 +41,9 @@ class Tool:
     elsewhere: str
 
 
-def on_path(program: str) -> Callable[[], bool]:
-    """Return a probe for a program."""
-    return lambda: shutil.which(program) is not None
+def on_path(*programs: str) -> Callable[[], bool]:
+    """Return a probe for a program, by any of its names."""
+    return lambda: any(shutil.which(program) for program in programs)
 
 
 def compiles(*command: str) -> Callable[[], bool]:
@@ -89,6 +90,9 @@ def can_build_unix32() -> bool:
 IMAGES = frozenset({"rp2040", "unix32"})
 RP2040 = frozenset({"rp2040"})
 VENV = frozenset({"venv"})
+_QUIET = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"]
+_WAIT = ["-o", "DPkg::Lock::Timeout=300"]
+BROWSER = frozenset({"browser"})  # only tests want one: without it they are skipped, and say so
 
 TOOLS = [
     Tool("C compiler", ("gcc", "libc6-dev"), IMAGES, compiles("gcc"), "gcc or clang"),
@@ -114,6 +118,13 @@ TOOLS = [
         "Python's venv", ("python3-venv",), VENV, has_modules("venv", "ensurepip"), "Python's venv"
     ),
     Tool("Python's headers", ("python3-dev",), VENV, has_python_headers, "Python's headers"),
+    Tool(
+        "Chromium",
+        ("chromium",),
+        BROWSER,
+        on_path("chromium", "chromium-browser", "google-chrome", "chrome"),
+        "Chromium or Chrome",
+    ),
 ]
 
 
@@ -165,33 +176,53 @@ def rights() -> list[str] | None:
 
 
 def install() -> None:
-    """Install what is missing; raise BuildError with the line to run where that is not allowed."""
+    """Install what is missing; raise BuildError with the line to run where that is not allowed.
+
+    A browser is installed where that is possible and else only mentioned.
+    """
     lacking = missing()
-    if not lacking:
-        return
+    wished = missing(BROWSER)
     as_root = rights() if has_apt() else None
-    if as_root is None:
+    if lacking and as_root is None:
         raise BuildError(
             f"system packages are missing: {', '.join(tool.name for tool in lacking)}.\n"
             + remedy(lacking)
         )
-    names = ", ".join(tool.name for tool in lacking)
-    say("set-up", f"system packages ({names}), about 30 s")
+    if as_root is not None and (lacking or wished):
+        _update(as_root)
+    if lacking:
+        _apt(as_root or [], lacking, "about 30 s")
+    if wished:
+        try:
+            if as_root is None:
+                raise BuildError(remedy(wished))
+            _apt(as_root, wished, "for the page's tests, about 40 s")
+        except BuildError as error:
+            say("set-up", f"no browser: the page's tests in one are skipped. {error}")
+
+
+def _update(as_root: list[str]) -> None:
+    """Refresh apt's lists; an unreachable third-party source must not stop what Debian has."""
     log = cache.root() / "system-packages.log"
-    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"]
-    options = ["-o", "DPkg::Lock::Timeout=300"]
-    command = apt_install(lacking)
-    try:  # an unreachable third-party source must not stop what Debian itself provides
-        run([*as_root, *quiet, "apt-get", *options, "update"], log=log, doing="apt-get update")
+    try:
+        run([*as_root, *_QUIET, "apt-get", *_WAIT, "update"], log=log, doing="apt-get update")
     except BuildError:
         say("set-up", f"apt-get update had errors (see {log}); trying all the same")
+
+
+def _apt(as_root: list[str], lacking: Sequence[Tool], how_long: str) -> None:
+    """Install tools from apt, and look whether they work then."""
+    names = ", ".join(tool.name for tool in lacking)
+    say("set-up", f"system packages ({names}), {how_long}")
+    log = cache.root() / "system-packages.log"
+    command = apt_install(lacking)
     run(
-        [*as_root, *quiet, command[0], *options, *command[1:]],
+        [*as_root, *_QUIET, command[0], *_WAIT, *command[1:]],
         log=log,
         doing="installing system packages",
         remedy="Run it by hand: sudo " + " ".join(command) + ".",
     )
-    still = missing()
+    still = [tool for tool in lacking if not tool.present()]
     if still:
         raise BuildError(
             f"installed, but still not usable: {', '.join(tool.name for tool in still)}.\n"

@@ -14,28 +14,33 @@ Units are those of `gauge.record`; times are ticks, microseconds modulo 2**30.
 """
 
 import gc
+import sys
+from array import array
 
 import micropython
 from micropython import const
 
-from gauge import VERSION, config, health, record
+from gauge import VERSION, config, crash, health, journal, record
 from gauge.commands import Commands
 from gauge.drivers import ticks_diff
 from gauge.drivers.sht4x import SHT4x
 from gauge.film import Film
 from gauge.head import Head
-from gauge.heap import Heap
 from gauge.inputs import Button
+from gauge.installed import Installed
 from gauge.judge import Judge
+from gauge.keys import Keys
 from gauge.link import protocol
 from gauge.link.commands import ConfigTransfer
 from gauge.link.session import BoardSession
+from gauge.scribe import Scribe
+from gauge.selftest import SelfTest
 from gauge.sensors import Climate
 from gauge.standardise import Standardiser
 from gauge.state import Machine
+from gauge.update import Trial
+from gauge.vitals import Vitals
 
-_CONFIG_FILE = "config"
-_REFERENCE_FILE = "reference"
 _TICKS = const(0x3FFFFFFF)
 # Longest sleep of a round: /RDY and bytes of the host end it sooner, so that a round for slow
 # duties alone is rare
@@ -53,7 +58,9 @@ _AIR_MC = const(42)
 _FLAGS = const(9)
 _FLAG_CALIBRATION_MISSING = const(524288)
 _FLAG_CAPACITANCE_FAULT = const(16384)
+_FLAG_CRASH_RESTART = const(8388608)
 _FLAG_ENVIRONMENT_FAULT = const(32768)
+_FLAG_FLASH_WRITE = const(16777216)
 _FLAG_LASER_A_FAULT = const(4096)
 _FLAG_LASER_B_FAULT = const(8192)
 _FLAG_OVERRUN = const(65536)
@@ -87,7 +94,9 @@ record.expect(
     FLAGS=_FLAGS,
     FLAG_CALIBRATION_MISSING=_FLAG_CALIBRATION_MISSING,
     FLAG_CAPACITANCE_FAULT=_FLAG_CAPACITANCE_FAULT,
+    FLAG_CRASH_RESTART=_FLAG_CRASH_RESTART,
     FLAG_ENVIRONMENT_FAULT=_FLAG_ENVIRONMENT_FAULT,
+    FLAG_FLASH_WRITE=_FLAG_FLASH_WRITE,
     FLAG_LASER_A_FAULT=_FLAG_LASER_A_FAULT,
     FLAG_LASER_B_FAULT=_FLAG_LASER_B_FAULT,
     FLAG_OVERRUN=_FLAG_OVERRUN,
@@ -125,15 +134,16 @@ _NORMAL_AIR_MC = const(23_000)
 _NORMAL_RH_PPM = const(500_000)
 
 
-def _room_for_ring(wanted):
+def _room_for_ring(wanted, selftest):
     """Return how many bytes the ring of records may have, `wanted` if there is room for them.
 
     Modules that are not frozen but lie in the file system take most of a small board's memory.
+    What was found is tested.
     """
     while wanted > _RING_LEAST:
         gc.collect()
         try:
-            bytearray(wanted + _HEAP_RESERVE)
+            selftest.try_memory(bytearray(wanted + _HEAP_RESERVE))
             break
         except MemoryError:
             wanted -= 4096
@@ -148,22 +158,26 @@ class App:
         self.hw = hardware
         board = hardware.board
         hardware.outputs.all_off()
+        self.selftest = SelfTest()
         self.rec = record.new()
         self.machine = Machine()
+        device_id = hardware.unique_id()
+        self.keys = Keys(hardware.store, device_id, self._key_refused, self._stood_still)
+        self.head = Head(hardware, self._make_record)
+        self.installed = Installed(hardware.store, self.head.check, self.selftest)
         self.session = BoardSession(
-            _room_for_ring(board.LINK_RING_BYTES),
-            {"device_id": hardware.unique_id(), "board": board.NAME, "firmware": VERSION},
+            _room_for_ring(board.LINK_RING_BYTES, self.selftest),
+            {"device_id": device_id, "board": board.NAME, "firmware": VERSION},
             hardware.boot_id(),
             Commands(self),
-            ConfigTransfer(config.BLOB_BYTES, self._blob, self._commit),
+            ConfigTransfer(config.BLOB_BYTES, self.installed.current, self._commit),
+            keys=self.keys,
         )
         self._transports = tuple(t for t in (hardware.usb, hardware.uart) if t is not None)
-        self.head = Head(hardware, self._make_record)
+        self.journal = Scribe(hardware, self.machine, self.head, self.session)
         self.climate = Climate(SHT4x(hardware.i2c, board.CLIMATE_ADDRESS))
-        self.heap = Heap()
+        self.vitals = Vitals(self)
         self.film = self.judge = self.standardiser = None
-        self._config_blob = None
-        self.config_fault = "the board has no configuration: push a recipe"
         self._standardise_button = Button(hardware.inputs.standardise)
         self._acknowledge_button = Button(hardware.inputs.acknowledge)
         self.seq = 0
@@ -189,45 +203,29 @@ class App:
         self.reset_cause = health.RESET_CAUSES.index(cause)
         if cause == "watchdog":
             self._boot_flags = _FLAG_WATCHDOG_RESTART
+        elif cause == "crash":
+            self._boot_flags = _FLAG_CRASH_RESTART
         self.words = None
         self._leaving = 0
         self._leave_at = 0
         self._round_at = hardware.now()
-        self.round_max_us = 0
         self.lost = 0
         clock = self.session.clock
         clock.update(0)  # time zero is that of the ticks: power-up
         now = hardware.now()
         clock.update(now >> 1)  # in two steps: each less than half of the ticks' circle
         clock.update(now)
-        self._configure(self._stored_words())
+        self.selftest.run(hardware)
+        self._configure(self.installed.load())
+        self.vitals.report_start()
+        self._trial = Trial(self)
 
     # -- configuration
 
-    def _stored_words(self):
-        blob = self.hw.store.read(_CONFIG_FILE)
-        if blob is None:
-            return None
-        try:
-            words = config.unpack(blob)
-            self.head.check(words)
-        except ValueError as error:
-            self.config_fault = "stored configuration refused: %s" % error
-            return None
-        self._config_blob = blob
-        return words
-
-    def _blob(self):
-        """Return the configuration in force as its blob, None when there is none."""
-        return self._config_blob
-
     def _commit(self, blob):
         """Check, store and use a configuration; raises ValueError with what is wrong."""
-        words = config.unpack(blob)
-        self.head.check(words)
-        self.hw.store.write(_CONFIG_FILE, blob)
-        self._config_blob = bytes(blob)
-        self._configure(words)
+        self.hw.outputs.all_off()  # the loop stands still while the flash is written
+        self._configure(self.installed.take(blob))
 
     def _configure(self, words):
         """Build everything that depends on the configuration, and start the sensors with it."""
@@ -239,7 +237,7 @@ class App:
             self.film = Film(words)
             self.judge = Judge(words)
             self.standardiser = Standardiser(words, self.film)
-            self.standardiser.restore(self.hw.store.read(_REFERENCE_FILE))
+            self.standardiser.restore(self.installed.reference())
             # until the first readings of this run
             self._frame_mc = words[config.FRAME_REF_MC]
             self._air_mc = _NORMAL_AIR_MC
@@ -247,14 +245,15 @@ class App:
             self._warm_up_s = words[config.WARM_UP_S]
             self._counts_per_m = words[config.COUNTS_PER_M]
             self._electrode_mm = words[config.ELECTRODE_MM] + 1  # positions are rounded, too
-            self.config_fault = ""
         self.head.configure(words)
         self.climate.start(self.hw.now())
-        blob = self._config_blob
+        blob = self.installed.blob
         if words is None or blob is None:
             self.session.identify(bytes(4), 0, 0)
         else:
-            self.session.identify(blob[-4:], words[config.RECIPE_ID], words[config.CALIBRATION_ID])
+            ids = (words[config.RECIPE_ID], words[config.CALIBRATION_ID])
+            self.session.identify(blob[-4:], *ids)
+            self.journal.put(journal.CONFIGURATION, blob[-4:] + array("i", ids))
         gc.collect()
 
     # -- commands
@@ -262,7 +261,7 @@ class App:
     def ask_to_standardise(self):
         """Begin a standardisation; return why that is refused, or None."""
         if self.standardiser is None:
-            return self.config_fault
+            return self.installed.fault
         if self.machine.state == _STATE_MEASURING:
             return "film is in the gap: take the head off the sheet first"
         self.standardiser.request()
@@ -273,6 +272,14 @@ class App:
         if self.judge is None:
             return 0
         return self.judge.acknowledge(mask)
+
+    def _stood_still(self):
+        """The flash was written while a command was answered: windows of that time are marked."""
+        self.journal.stood_still()
+
+    def _key_refused(self, role, count):
+        """A wrong key was given, for the `count`-th time in a row."""
+        self.journal.put(journal.KEY, array("i", (role, count)))
 
     def leave(self, op):
         """End the program after the reply has left, in the way that `op` asks for."""
@@ -285,6 +292,7 @@ class App:
         """Run until a command ends the program, or until so many more windows are done."""
         hw = self.hw
         end = None if windows is None else self.seq + windows
+        self._round_at = hw.now()
         for transport in self._transports:
             transport.open()
         hw.watchdog_start(hw.board.WATCHDOG_MS)
@@ -326,9 +334,7 @@ class App:
         elif ticks_diff(now, self._duties_at) >= _DUTIES_US:
             self._do_slow_duties(now)
         hw.watchdog_feed()
-        spent = ticks_diff(hw.now(), self._round_at)
-        if spent > self.round_max_us:
-            self.round_max_us = spent
+        self.vitals.count_round(ticks_diff(hw.now(), self._round_at))
         hw.idle(sleep_ms)
         self._round_at = hw.now()
 
@@ -346,13 +352,16 @@ class App:
         session = self.session
         for transport in self._transports:
             session.poll(now, transport)
+        if self._trial.running:
+            self._trial.round()
         if self._finished and self.head.has_time():
             self._finished = False
             self.head.look_after_converter()
             if self._keep_reference and self.machine.state == _STATE_OFF_SHEET:
                 self._store_reference()
-        if self.heap.due and self.head.can_wait(self.heap.takes_us):
-            self.heap.look()
+        if not self._finished:  # the window is done with: what comes now is in nobody's way
+            self.journal.work(now)
+        self.vitals.poll(now)
 
     def _make_record(self, now):
         """A window of the head is complete, or its time is over: make its record."""
@@ -394,6 +403,7 @@ class App:
         if self._beat:
             rec[_OUTPUTS] |= _OUT_HEARTBEAT
         session.append(rec, changed)
+        self.journal.note(rec, now)
         self.lost += head.lost
         self.seq += 1
         if self.seq > _SEQ_END:
@@ -451,6 +461,9 @@ class App:
             conditions |= _FLAG_LASER_B_FAULT
         if head.lost and not head.planned:
             conditions |= _FLAG_OVERRUN
+        if head.lost and self.journal.touched:
+            self.journal.touched = False
+            conditions |= _FLAG_FLASH_WRITE
         dropped = self.session.ring.dropped
         if dropped != self._dropped:
             self._dropped = dropped
@@ -487,10 +500,10 @@ class App:
         """Keep a new reference over a restart: off-sheet only, since the board stands still."""
         self._keep_reference = False
         try:
-            self.hw.store.write(_REFERENCE_FILE, bytes(self.standardiser.reference))
+            self.installed.keep_reference(bytes(self.standardiser.reference))
         except OSError:
             pass  # it is in force all the same; after a restart the calibration's will be
-        self.head.pass_over()
+        self.journal.stood_still()
 
     def _show_heartbeat(self, now):
         if ticks_diff(now, self._beaten) >= _HEARTBEAT_US:
@@ -510,6 +523,7 @@ class App:
             hw.watchdog_feed()
             hw.idle(1)
         hw.outputs.all_off()
+        self.journal.flush()
         if self._leaving == protocol.RESET:
             hw.reset()
         elif self._leaving == protocol.BOOTLOADER:
@@ -517,7 +531,25 @@ class App:
 
 
 def main():
-    """Run the gauge on this board until a command ends it."""
-    from gauge.hw import Hardware  # only here: App itself runs on whatever hardware it is given
+    """Run the gauge on this board until a command ends it; an error ends in a restart."""
+    # only here: App itself runs on whatever hardware it is given
+    from gauge.hw import Hardware, Store, restart
 
-    App(Hardware()).run()
+    hardware = app = None
+    try:
+        hardware = Hardware()
+        hardware.watchdog_start(hardware.board.WATCHDOG_MS)
+        app = App(hardware)
+        gc.threshold(-1)  # a collection costs windows: Vitals does it when it does not matter
+        app.run()
+    except Exception as error:
+        if hardware is not None:
+            hardware.outputs.all_off()
+        sys.print_exception(error)
+        crash.keep(
+            Store(),
+            error,
+            0 if hardware is None else hardware.boot_id(),
+            None if app is None else app.vitals,
+        )
+        restart()

@@ -1,6 +1,6 @@
 """What the host may ask for, and what the board answers (operations of `gauge.link.protocol`)."""
 
-from gauge import config, health, reference, standardise
+from gauge import config, crash, health, reference, standardise, update
 from gauge import record as r
 from gauge.link import protocol
 
@@ -19,11 +19,14 @@ class Commands:
     def __init__(self, app):
         self._app = app
         self._status = health.new(health.STATUS_NAMES)
-        self._health = health.new(health.HEALTH_NAMES)
         self._does = {
             protocol.STATUS: self._send_status,
             protocol.HEALTH: self._send_health,
             protocol.WHY: self._send_why,
+            protocol.SELF_TEST: self._send_self_test,
+            protocol.JOURNAL_STATE: self._answer_journal,
+            protocol.JOURNAL_READ: self._answer_journal,
+            protocol.JOURNAL_DONE: self._answer_journal,
             protocol.STANDARDISE: self._standardise,
             protocol.ACKNOWLEDGE: self._acknowledge,
             protocol.HOLD: self._hold,
@@ -70,29 +73,16 @@ class Commands:
         words[health.STATUS_AS_LEFT_D_8NM] = report[standardise.REPORT_AS_LEFT_D_8NM]
 
     def _send_health(self, op, request, reply):
-        app, words = self._app, self._health
-        session = app.session
-        words[health.HEALTH_UPTIME_S] = session.clock.s
-        words[health.HEALTH_RESET_CAUSE] = app.reset_cause
-        words[health.HEALTH_WINDOWS] = app.seq
-        words[health.HEALTH_IDLE_US] = app.hw.idle_words[0]
-        words[health.HEALTH_LOOP_MAX_US] = app.round_max_us
-        app.round_max_us = 0
-        words[health.HEALTH_LINK_RING_BYTES] = session.ring_bytes
-        words[health.HEALTH_LINK_RING_USED] = session.ring.used()
-        words[health.HEALTH_LINK_DROPPED] = session.ring.dropped
-        words[health.HEALTH_LINK_RESENT] = session.ring.resent
-        words[health.HEALTH_LINK_BAD_FRAMES] = session.bad_frames
-        words[health.HEALTH_CAPACITANCE_ERRORS] = app.head.capacitance.errors
-        words[health.HEALTH_CLIMATE_ERRORS] = app.climate.errors
-        words[health.HEALTH_LASER_A_ERRORS] = app.head.a.errors
-        words[health.HEALTH_LASER_B_ERRORS] = app.head.b.errors
-        app.head.a.window.put_counters(words, health.HEALTH_LASER_A_RATE_TOO_HIGH)
-        app.head.b.window.put_counters(words, health.HEALTH_LASER_B_RATE_TOO_HIGH)
-        words[health.HEALTH_HEAP_ALLOC] = app.heap.used
-        words[health.HEALTH_HEAP_FREE] = app.heap.free
-        app.heap.due = True
-        reply.words(words, len(words))
+        first = request.word(0) if request.n_words else 0
+        if first < 0:
+            return protocol.BAD
+        self._app.vitals.answer(first, reply)
+        return protocol.OK
+
+    def _send_self_test(self, op, request, reply):
+        app = self._app
+        app.selftest.look_at_sensors(app.head, app.climate)
+        reply.words(app.selftest.words, len(app.selftest.words))
         return protocol.OK
 
     def _send_why(self, op, request, reply):
@@ -102,17 +92,27 @@ class Commands:
             return protocol.BAD
         name = health.PART_NAMES[part]
         if name == "configuration":
-            text = app.config_fault
+            text = app.installed.fault
         elif name == "capacitance":
             text = app.head.capacitance.why()
         elif name == "climate":
             text = app.climate.why()
         elif name == "laser_a":
             text = app.head.a.why(rec[r.A_ERROR_CODE])
-        else:
+        elif name == "laser_b":
             text = app.head.b.why(rec[r.B_ERROR_CODE])
+        elif name == "self_test":
+            text = app.selftest.why()
+        elif name == "update":
+            text = update.why()
+        else:
+            reply.data(crash.last(app.hw.store))
+            return protocol.OK
         reply.text(text)
         return protocol.OK
+
+    def _answer_journal(self, op, request, reply):
+        return self._app.journal.answer(op, request, reply)
 
     def _standardise(self, op, request, reply):
         refusal = self._app.ask_to_standardise()

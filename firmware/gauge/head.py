@@ -28,6 +28,8 @@ _LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered th
 _ROUND_US = const(15_000)  # of the loop, sleep and all, that the lasers' rings bridge
 _ASIDE_US = const(3_000)  # to the end of a conversion: else the converter is left alone
 _FETCH_US = const(2_000)  # before a conversion ends the one before must have been fetched
+_BEFORE_US = const(300)  # before /RDY falls interrupts must be on again
+_FALLEN_US = const(1_000_000)  # since /RDY fell: the converter does not convert
 _WAITING = const(4)  # conversions that may wait for slow lasers to deliver those before
 _WAITING_WORDS = const(3)  # ticks of the end, code, encoder
 
@@ -301,7 +303,20 @@ class Head:
         """After a window, when `has_time`: the frame temperature."""
         self.planned = self.capacitance.look_after(self._hw.now())
 
+    def is_quiet_for(self, us):
+        """Whether interrupts may be off for so long: /RDY will not fall meanwhile."""
+        capacitance = self.capacitance
+        spent = ticks_diff(self._hw.now(), capacitance.t_ready)
+        if capacitance.fault and (spent < 0 or spent > _FALLEN_US):
+            return True  # it does not fall at all
+        return 0 <= spent < self._conversion_us - _BEFORE_US - us
+
     def pass_over(self):
-        """The board has stood still on purpose: a conversion that ended meanwhile has no time."""
-        self.capacitance.pass_over()
+        """The board has stood still on purpose: a conversion that ended meanwhile has no time.
+
+        Returns whether there was one.
+        """
+        if not self.capacitance.pass_over():
+            return False
         self.planned = True
+        return True

@@ -1,7 +1,8 @@
 """What the board tells about itself when asked: STATUS, HEALTH and WHY, for both sides.
 
-A reply to STATUS or HEALTH is one signed 32-bit word per name, each below 2**30 in magnitude.
-Append only: a host reads as many words as the board sends, and names the ones that it knows.
+A reply to STATUS, HEALTH or SELF_TEST is one signed 32-bit word per name, each below 2**30 in
+magnitude. Append only: a host names the words that it knows. A reply has room for 60 words; the
+request says with which one it begins (none: the first), and a host reads on until none comes.
 
     >>> from gauge import health
     >>> words = health.new(health.HEALTH_NAMES)
@@ -82,14 +83,71 @@ HEALTH_NAMES = (
 )
 for _laser in ("laser_a_", "laser_b_"):
     HEALTH_NAMES += tuple(_laser + name for name in LASER_COUNTERS)
+# Rounds of the loop by their length, in steps of 2.048 ms; the last one has all longer ones.
+LOOP_STEP_US = 2048
+LOOP_STEPS = 10
+HEALTH_NAMES += (
+    "heap_low",  # the fewest bytes that were ever free when the heap was looked at
+    "self_test",  # bits: which of SELF_TEST_NAMES failed
+    # starts since the board's files were made, by RESET_CAUSES
+    "resets_power",
+    "resets_watchdog",
+    "resets_reset",
+    "resets_crash",
+    "configuration_copies",  # sound copies of the configuration, of two
+    "reference_copies",  # the same of the reference
+    "capacitance_id",  # the converter's factory gain, which differs from chip to chip; 0: unknown
+    "climate_serial_high",  # upper 16 bits of the SHT4x's serial number
+    "climate_serial_low",
+    "laser_model",  # index into drivers.optoncdt.MODELS
+    "laser_a_serial",  # as the laser said; 0: not yet
+    "laser_b_serial",
+    "frame_mc",  # temperatures: frame (the converter's), air at the head, the board's chip
+    "air_mc",
+    "board_mc",
+    "flash_sectors",  # of the journal; 0: this board has none
+    "flash_most_erases",  # of its most worn sector
+    "flash_dropped",  # entries of the journal that were erased before a host had them
+) + tuple("loop_%d" % step for step in range(LOOP_STEPS))
+UNKNOWN_MC = -300_000  # in place of a temperature
+
 # What may be at fault: WHY asks for one by its index and is answered with a text.
-PART_NAMES = ("configuration", "capacitance", "climate", "laser_a", "laser_b")
-RESET_CAUSES = ("power", "watchdog", "reset")
+PART_NAMES = (
+    "configuration",
+    "capacitance",
+    "climate",
+    "laser_a",
+    "laser_b",
+    "self_test",
+    "crash",  # what the program last ended with, of whatever boot
+    "update",  # why the last new version was taken back
+)
+RESET_CAUSES = ("power", "watchdog", "reset", "crash")
+
+# The self-test: one word for each, an index into SELF_TEST_RESULTS. Append only.
+SELF_TEST_NAMES = (
+    "memory",  # every byte of the ring's memory keeps what is written
+    "arithmetic",  # known answers
+    "storage",  # a file can be written and read back
+    "configuration",  # there is one, and both copies are sound
+    "journal",  # opened, and can be written
+    "outputs",  # all low when they are switched off
+    "inputs",  # no contact is closed
+    "bus",  # SDA and SCL are high
+    "capacitance",  # from here on: a first reading has come
+    "climate",
+    "laser_a",
+    "laser_b",
+)
+SELF_TEST_OF_BOARD = 8  # so many concern the board and its program, the rest the sensors
+SELF_TEST_RESULTS = ("waiting", "passed", "failed", "absent")
 
 for _index, _name in enumerate(STATUS_NAMES):
     globals()["STATUS_" + _name.upper()] = _index
 for _index, _name in enumerate(HEALTH_NAMES):
     globals()["HEALTH_" + _name.upper()] = _index
+for _index, _name in enumerate(SELF_TEST_NAMES):
+    globals()["SELF_TEST_" + _name.upper()] = _index
 
 
 def new(names):

@@ -12,12 +12,13 @@ import time
 
 
 class Heap:
-    """`used` and `free`: bytes when it was last looked at."""
+    """`used` and `free`: bytes when it was last looked at; `low`: the least that was free."""
 
     def __init__(self):
         self._bytes = gc.mem_alloc() + gc.mem_free()
         self.due = False
         self.used = self.free = 0
+        self.low = self._bytes
         begun = time.ticks_us()
         self.look()
         self.takes_us = time.ticks_diff(time.ticks_us(), begun)
@@ -27,3 +28,5 @@ class Heap:
         self.due = False
         self.used = gc.mem_alloc()
         self.free = self._bytes - self.used
+        if self.free < self.low:
+            self.low = self.free

@@ -49,7 +49,10 @@ _VALID_ALL = const(15)
 _VALID_THICKNESS = const(1)
 _GOOD = const(1)
 _MARKER = const(2)
-_STICKY = const(1 << 22)  # watchdog_restart: active, not only latched, until acknowledged
+# watchdog_restart and crash_restart: active, not only latched, until acknowledged
+_WATCHDOG_RESTART = const(1 << 22)
+_CRASH_RESTART = const(1 << 23)
+_STICKY = const(_WATCHDOG_RESTART | _CRASH_RESTART)
 record.expect(
     STATE=_STATE,
     VALID=_VALID,
@@ -62,7 +65,8 @@ record.expect(
     VALID_THICKNESS=_VALID_THICKNESS,
     OUT_GOOD=_GOOD,
     OUT_MARKER=_MARKER,
-    FLAG_WATCHDOG_RESTART=_STICKY,
+    FLAG_WATCHDOG_RESTART=_WATCHDOG_RESTART,
+    FLAG_CRASH_RESTART=_CRASH_RESTART,
 )
 
 # A limit's words: what is judged, by what; and the state of its flag.
@@ -209,7 +213,8 @@ class Judge:
 
         `rec` has its state, position and numbers; its `flags` hold the conditions that
         `gauge.film` found. `conditions` are the FLAG_* bits that the application raises.
-        watchdog_restart is raised once and stays active until acknowledged. Allocates nothing.
+        watchdog_restart and crash_restart are raised once and stay active until acknowledged.
+        Allocates nothing.
         """
         table = self._table
         if rec[_STATE] == _MEASURING:

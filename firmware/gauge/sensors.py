@@ -132,8 +132,20 @@ class Capacitance:
         return -most <= off <= most
 
     def pass_over(self):
-        """Forget a conversion that ended while interrupts were off: nobody knows when it did."""
-        self._seen = self._hardware.ready.words[0]
+        """Forget a conversion that ended while interrupts were off: nobody knows when it did.
+
+        Returns whether there was one.
+        """
+        count = self._hardware.ready.words[0]
+        if count == self._seen:
+            return False
+        self._seen = count
+        return True
+
+    @property
+    def identity(self):
+        """Tells one chip from another, 16 bits; 0: not known."""
+        return self._chip.identity
 
     def why(self):
         """Return what is wrong, for people; empty: nothing."""
@@ -155,8 +167,8 @@ class Capacitance:
         """Start a lost converter again; notice one from which no conversion comes."""
         if drivers.is_fault(self.fault) and not _of_electrodes(self.fault):
             if ticks_diff(now, self._tried) >= self._retry_us:
-                if self.fault == drivers.BUS_STUCK:
-                    self._hardware.free_i2c()
+                if self.fault == drivers.BUS_STUCK or self.fault == drivers.NO_ANSWER:
+                    self._hardware.free_i2c()  # a chip that lost a clock may hold SDA
                 self.start(self._capf, self._capdac)
         elif ticks_diff(now, self._last) > _MISSING * self._chip.period_us:
             # a fall of /RDY may have been missed: a read makes the chip raise it again
@@ -181,7 +193,7 @@ class Climate:
     """Air temperature and humidity of the head; `fault` is 0 or a negative code."""
 
     def __init__(self, chip):
-        self._chip = chip
+        self.chip = chip
         self._began = 0
         self._failures = _FAILURES
         self._started = False
@@ -196,9 +208,9 @@ class Climate:
         """Identify the chip; a failure is kept as fault and tried again."""
         self._began = now
         try:
-            self._chip.start()
+            self.chip.start()
             self._started = True
-            self._chip.begin(now)
+            self.chip.begin(now)
         except DriverError as error:
             self._fail(drivers.NO_ANSWER)
             self.text = error.fault
@@ -210,14 +222,14 @@ class Climate:
     def poll(self, now):
         """Take in a finished reading and begin the next one when it is time."""
         if self._started:
-            code = self._chip.poll(now)
+            code = self.chip.poll(now)
             if code == 0:
                 self.fault = 0
                 self.text = ""
                 self._failures = 0
                 self.known = True
-                self.air_mc = self._chip.air_mc
-                self.rh_ppm = self._chip.rh_ppm
+                self.air_mc = self.chip.air_mc
+                self.rh_ppm = self.chip.rh_ppm
             elif drivers.is_fault(code):
                 self._fail(code)
         if ticks_diff(now, self._began) >= _CLIMATE_US:
@@ -225,7 +237,7 @@ class Climate:
             if not self._started:
                 self.start(now)
             else:
-                code = self._chip.begin(now)
+                code = self.chip.begin(now)
                 if drivers.is_fault(code):
                     self._fail(code)
 
@@ -267,6 +279,11 @@ class HeadLaser:
         """Begin the dialogue that sets the laser up; `poll` leads it on."""
         self.streaming = False
         self._laser.begin(now)
+
+    @property
+    def serial(self):
+        """The laser's serial number; 0: not known."""
+        return self._laser.serial
 
     def why(self, code):
         """Return what is wrong, for people; empty: nothing. `code`: the newest window's error."""

@@ -43,6 +43,7 @@ def mark(delay, length, positions, bad):
 MEASURING = record.STATE_MEASURING
 OFF_SHEET = record.STATE_OFF_SHEET
 FLAG = {name: 1 << index for index, name in enumerate(record.FLAG_NAMES)}
+STICKY = (FLAG["watchdog_restart"], FLAG["crash_restart"])
 LIMITS = [
     ("thickness_lolo", "thickness_lolo_8nm", -1),
     ("thickness_lo", "thickness_lo_8nm", -1),
@@ -189,7 +190,7 @@ def windows(draw):
         state=draw(st.sampled_from((MEASURING,) * 9 + (OFF_SHEET,))),
         valid=draw(st.sampled_from((15,) * 9 + (0, 1, 11))),
         found=draw(st.sampled_from((0,) * 5 + (FLAG["not_resolvable"], FLAG["no_film"]))),
-        conditions=draw(st.sampled_from((0,) * 9 + (FLAG["overrun"], FLAG["watchdog_restart"]))),
+        conditions=draw(st.sampled_from((0,) * 9 + (FLAG["overrun"], *STICKY))),
         acknowledge=draw(st.sampled_from((0,) * 9 + (0x3FFFFFFF, 0x0F))),
     )
 
@@ -227,9 +228,9 @@ def test_against_the_definition(program, values, sequence):
             flags |= FLAG[name] if limits[name].active else 0
         sticky &= ~window.acknowledge
         latched &= ~window.acknowledge
-        sticky |= window.conditions & FLAG["watchdog_restart"]
+        sticky |= window.conditions & sum(STICKY)
         flags |= window.conditions | window.found | sticky
-        latch = word(values, "latch_mask") | FLAG["watchdog_restart"]
+        latch = word(values, "latch_mask") | sum(STICKY)
         latched |= flags & ~before & latch
         before = flags
         needed = record.VALID_THICKNESS if word(values, "porosity_mode") else record.VALID_ALL
@@ -344,12 +345,18 @@ def test_flags_of_limits_go_when_the_film_goes(program):
     ]
 
 
-def test_watchdog_restart_stays_until_acknowledged(program):
-    raised = Window(conditions=FLAG["watchdog_restart"])
-    sequence = [raised, Window(), Window(acknowledge=FLAG["watchdog_restart"])]
+@pytest.mark.parametrize("name", ["watchdog_restart", "crash_restart"])
+def test_a_restart_stays_until_acknowledged(program, name):
+    sequence = [Window(conditions=FLAG[name]), Window(), Window(acknowledge=FLAG[name])]
     found = judge(program, words(), sequence)
-    assert [step[0] for step in found] == [["watchdog_restart"]] * 2 + [[]]
-    assert [step[1] for step in found] == [["watchdog_restart"]] * 2 + [[]]
+    assert [step[0] for step in found] == [[name]] * 2 + [[]]
+    assert [step[1] for step in found] == [[name]] * 2 + [[]]
+
+
+def test_each_restart_is_acknowledged_by_itself(program):
+    both = Window(conditions=sum(STICKY))
+    found = judge(program, words(), [both, Window(acknowledge=STICKY[0]), Window()])
+    assert [step[0] for step in found][1:] == [["crash_restart"]] * 2
 
 
 # -- marker --------------------------------------------------------------------------------------

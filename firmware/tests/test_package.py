@@ -21,7 +21,7 @@ def version() -> str:
 
 def content() -> str:
     names = sorted(str(p.relative_to(FIRMWARE)) for p in (FIRMWARE / "gauge").rglob("*.py"))
-    urls = [[name, name] for name in names if name not in ONLY_BENCH]
+    urls = [[name, name] for name in [*names, "porogauge_boot.py"] if name not in ONLY_BENCH]
     lines = ",\n".join(f"    {json.dumps(url)}" for url in urls)
     return (
         f'{{\n  "version": "{version()}",\n  "deps": [["{OPTIONAL}", "latest"]],\n'
@@ -49,10 +49,12 @@ def test_manifest_runs_without_micropython_lib():
             "metadata": lambda calls=calls, **values: calls.append(("version", values["version"])),
             "options": Options(second_usb=True) if second_usb else Options(),
             "package": lambda name, calls=calls: calls.append(("package", name)),
+            "module": lambda name, calls=calls: calls.append(("module", name)),
             "require": lambda name, calls=calls: calls.append(("require", name)),
         }
         exec((FIRMWARE / "manifest.py").read_text(), names)
         assert ("version", version()) in calls and ("package", "gauge") in calls
+        assert ("module", "porogauge_boot.py") in calls
         assert (("require", OPTIONAL) in calls) == second_usb
 
 

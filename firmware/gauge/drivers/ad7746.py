@@ -30,11 +30,14 @@ from gauge.drivers import DriverError
 
 _STATUS = const(0x00)
 _CAP_SETUP = const(0x07)
+_CAP_GAIN = const(0x0F)
 _SETTINGS = const(7)  # where CAP_SETUP is in what `read` fetches
 
 _EXCERR = const(0x08)
 _RDY_VT = const(0x02)  # 0: new unread data
 _RDY_CAP = const(0x01)
+_COLDEST_MC = const(-60_000)
+_HOTTEST_MC = const(160_000)
 _UNREAD = const(0xFF)  # never a STATUS, whose upper half is 0: nothing was read
 
 _CAPEN = const(0x80)
@@ -103,6 +106,7 @@ class AD7746:
         self.period_us = CONVERSION_US[0]  # time of one conversion
         self.temperature_mc = 0  # of the last temperature conversion, millidegrees Celsius
         self.temperatures = 0  # how many there were since start()
+        self.identity = 0  # factory gain calibration, 16 bits: the chip has no serial number
 
     def start(self, capf, capdac_code):
         """Reset the chip, set it up, read every setting back and let it convert.
@@ -135,6 +139,13 @@ class AD7746:
             self._raise_difference()
         if code < 0:
             raise DriverError(self._named(drivers.fault_text(code)))
+        self.identity = self._fetch_identity()
+
+    def _fetch_identity(self):
+        try:
+            return int.from_bytes(self._i2c.readfrom_mem(self._address, _CAP_GAIN, 2), "big")
+        except OSError:
+            return 0  # told when it is read next
 
     def verify(self):
         """Read the settings back: 0, or LOST_SETUP when they are not as start() left them.
@@ -199,12 +210,15 @@ class AD7746:
             return drivers.NOT_READY
         # T = code / 2048 - 4096 degrees, kept below 2**30
         code = (buf[4] << 16 | buf[5] << 8 | buf[6]) - 0x800000
-        self.temperature_mc = (code * 125) >> 8
-        self.temperatures += 1
+        mc = (code * 125) >> 8
         code = self._put(self._capacitance)
         if code < 0:
             return code
         self._state = _FIRST
+        if not _COLDEST_MC <= mc <= _HOTTEST_MC:
+            return drivers.CHECKSUM  # the chip has none: no head was ever so cold or hot
+        self.temperature_mc = mc
+        self.temperatures += 1
         return drivers.SKIPPED
 
     def _put(self, data):

@@ -256,6 +256,22 @@ def _thousandths(reply: ptr8, n: int, start: int) -> int:
     return value
 
 
+@micropython.viper
+def _whole(reply: ptr8, n: int, start: int) -> int:
+    """Return the number of at most 9 digits behind `start` and blanks; 0 when there is none."""
+    at = start
+    while at < n and reply[at] == 0x20:
+        at += 1
+    value = 0
+    while at < n and value < 100_000_000:
+        digit = reply[at] - 0x30
+        if digit < 0 or digit > 9:
+            break
+        value = value * 10 + digit
+        at += 1
+    return value
+
+
 class Laser:
     """One laser on `stream` (see `gauge.hw`); `name` is its place in the head, for messages."""
 
@@ -264,6 +280,7 @@ class Laser:
         self.model = model
         self.name = name
         self.refused = 0  # commands that were wished for and answered with an error
+        self.serial = 0  # its serial number, below 2**30
         self.code = drivers.NOT_READY  # what poll() returned last
         self._steps = ()
         self._rate_hz = 0
@@ -465,6 +482,8 @@ class Laser:
         end = _find(reply, n, b"\n", 1, at)
         if _find(reply, end if end > 0 else n, model.ident, len(model.ident), at) < 0:
             return False
+        serial = _find(reply, n, b"Serial:", 7, 0)
+        self.serial = _whole(reply, n, serial) if serial > 0 else 0
         at = _find(reply, n, b"ange:", 5, at)
         return at >= 0 and _thousandths(reply, n, at) == model.range_mm * 1000
 

@@ -58,7 +58,8 @@ class SHT4x:
         self._buf = bytearray(6)  # temperature, checksum, humidity, checksum
         self._state = _IDLE
         self._begun = 0  # ticks of the last command
-        self.serial = 0
+        self.serial_high = 0  # upper 16 bits of the serial number
+        self.serial_low = 0  # lower 16 bits
         self.air_mc = 0  # -45000..130000
         self.rh_ppm = 0  # 0..1000000
         self.readings = 0  # how many there were since start()
@@ -78,7 +79,13 @@ class SHT4x:
         if code < 0:
             raise DriverError(self._named(code))
         buf = self._buf
-        self.serial = int.from_bytes(bytes((buf[0], buf[1], buf[3], buf[4])), "big")
+        self.serial_high = buf[0] << 8 | buf[1]
+        self.serial_low = buf[3] << 8 | buf[4]
+
+    @property
+    def serial(self):
+        """The serial number, 32 bits (allocates)."""
+        return self.serial_high << 16 | self.serial_low
 
     def begin(self, now):
         """Command a measurement at `now` (ticks); 0 or a negative code. No allocation."""

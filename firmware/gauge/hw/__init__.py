@@ -12,17 +12,24 @@
     ready                Ready: falls of /RDY with their ticks
     lasers               (A, B): LaserStream
     encoder.counts()     signed counts of the web encoder, folded into +-2**29
-    outputs              good(on), marker(on), heartbeat(on), all_off()
+    outputs              good(on), marker(on), heartbeat(on), all_off(); any_on(): is one high?
     inputs               standardise(), acknowledge(): whether active; not debounced
     usb, uart            transports of the link: open(), close(), write(buf, n), readinto(buf);
                          `uart` is None where the board has none
-    store                read(name), write(name, data): small files that survive a power cut
+    store                read(name), write(name, data), rename(name, to), has(name): small files
+                         that survive a power cut
+    flash                the journal's, or None: `sectors` of 4096 bytes; read(address, buf);
+                         program(address, page), 256 bytes, 0xFF leaves what is there;
+                         erase(sector)
     unique_id()          8 bytes
     boot_id()            counts the boots, below 2**30
-    reset_cause()        "power", "watchdog" or "reset"
+    reset_cause()        why it started, one of `health.RESET_CAUSES`
+    resets               starts counted by cause, one word for each of `health.RESET_CAUSES`
+    board_mc()           temperature of the chip, thousandths of a degree, or health.UNKNOWN_MC
     watchdog_start(ms), watchdog_feed(), watchdog_stop(), reset(), bootloader()
 
 `service_pin()` says whether the service pin is active: then the gauge is not started.
+`restart()` resets the board, also where no Hardware could be built.
 
 A LaserStream is one laser's line. Its bytes go into `ring` (a power of two long) and every third
 one's arrival into `stamps` (a quarter as many words, lowest 30 bits are ticks), from index 0
@@ -41,11 +48,13 @@ since `start()`:
 
 import sys
 
-if sys.platform == "rp2":
-    from gauge.hw.rp2 import Hardware, service_pin
-elif sys.platform == "esp32":
-    from gauge.hw.esp32 import Hardware, service_pin
-else:
-    from gauge.hw.unix import Hardware, service_pin
+from gauge.hw.common import Store
 
-__all__ = ("Hardware", "service_pin")
+if sys.platform == "rp2":
+    from gauge.hw.rp2 import Hardware, restart, service_pin
+elif sys.platform == "esp32":
+    from gauge.hw.esp32 import Hardware, restart, service_pin
+else:
+    from gauge.hw.unix import Hardware, restart, service_pin
+
+__all__ = ("Hardware", "Store", "restart", "service_pin")

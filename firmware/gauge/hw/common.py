@@ -212,23 +212,14 @@ class Store:
             file.write(data)
         os.rename(name + ".new", name)
 
+    def rename(self, name, to):
+        """Give a file another name; a file of that name is replaced. Raises OSError."""
+        os.rename(name, to)
 
-def next_boot(store):
-    """Count a boot in the file boot.id and return the new number, 1..2**30 - 1.
-
-    A board whose file system was erased begins at random: numbers that a host has already stored
-    under other records are as good as certain not to come again.
-    """
-    data = store.read("boot.id")
-    try:
-        count = int(data)
-    except (TypeError, ValueError):
-        count = int.from_bytes(os.urandom(2), "big") << 13
-    count = (count & _MASK) + 1
-    if count > _MASK:
-        count = 1
-    try:
-        store.write("boot.id", b"%d" % count)
-    except OSError:  # a full file system must not stop the gauge
-        pass
-    return count
+    def has(self, name):
+        """Whether there is such a file."""
+        try:
+            os.stat(name)
+        except OSError:
+            return False
+        return True

@@ -12,9 +12,12 @@ from array import array
 
 import board
 import machine
+from esp32 import Partition
 from machine import Pin
 from micropython import const
 
+from gauge import health
+from gauge.boots import Boots
 from gauge.hw.common import (
     EDGES,
     Console,
@@ -23,9 +26,9 @@ from gauge.hw.common import (
     Sleep,
     Store,
     free_bus,
-    next_boot,
     usb_link,
 )
+from gauge.hw.flash import Flash
 from gauge.hw.pins import Inputs, Outputs, service_pin  # noqa: F401
 from gauge.hw.uart_ring import StampedRing
 
@@ -34,6 +37,7 @@ _RXBUF = const(4096)
 _CHUNK = const(256)
 _REPL_BAUD = const(115_200)
 _CONSOLE_FIFO = const(128)
+_BLOCK_COUNT = const(4)  # request of a block device's ioctl
 _LONG_MS = const(0x7FFFFFF)  # a watchdog cannot be stopped here, only be made to wait
 
 _ready_words = array("i", [0] * (1 + EDGES))
@@ -214,6 +218,27 @@ def _laser(letter):
     )
 
 
+def _reset_cause():
+    """What the chip knows of the cause of its last reset."""
+    cause = machine.reset_cause()
+    if cause == machine.WDT_RESET:
+        return "watchdog"
+    return "reset" if cause == machine.SOFT_RESET else "power"
+
+
+def restart():
+    """Restart the board: everything is off then. Does not return."""
+    machine.reset()
+
+
+def _journal_flash():
+    """Return the flash of the journal; None when there is no partition for it."""
+    found = Partition.find(Partition.TYPE_DATA, label=board.JOURNAL_PARTITION)
+    if not found:
+        return None
+    return Flash(found[0], 0, found[0].ioctl(_BLOCK_COUNT, 0))
+
+
 class Hardware:
     """The board; see `gauge.hw`."""
 
@@ -236,7 +261,9 @@ class Hardware:
         self.usb = usb_link(board, BridgedConsole(sleep.poll, pace=pace))
         self.uart = None if board.LINK_UART is None else UARTLink()
         self.store = Store()
-        self._boot_id = next_boot(self.store)
+        self.flash = _journal_flash()
+        self._boots = Boots(self.store, _reset_cause())
+        self.resets = self._boots.by_cause
         self._watchdog = None
 
     def _make_i2c(self):
@@ -260,14 +287,15 @@ class Hardware:
 
     def boot_id(self):
         """Return the number of this boot, 1..2**30 - 1."""
-        return self._boot_id
+        return self._boots.number
 
     def reset_cause(self):
-        """Return why the board started: "power", "watchdog" or "reset" (by software)."""
-        cause = machine.reset_cause()
-        if cause == machine.WDT_RESET:
-            return "watchdog"
-        return "reset" if cause == machine.SOFT_RESET else "power"
+        """Return why the board started, one of `health.RESET_CAUSES`."""
+        return self._boots.cause
+
+    def board_mc(self):
+        """Not every chip of the family has a sensor: unknown."""
+        return health.UNKNOWN_MC
 
     def watchdog_start(self, ms):
         """Start the watchdog."""
@@ -286,7 +314,7 @@ class Hardware:
     def reset(self):
         """Restart the board. Does not return."""
         self.outputs.all_off()
-        machine.reset()
+        restart()
 
     def bootloader(self):
         """Restart into the serial loader of the ROM where the port can. Does not return."""

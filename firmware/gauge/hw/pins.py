@@ -33,6 +33,11 @@ class Outputs:
         self.marker(0)
         self.heartbeat(0)
 
+    def any_on(self):
+        """Whether a wire is high: after all_off(), one with a short circuit to its supply."""
+        pins = (self._good, self._marker, self._heartbeat)
+        return any([pin.value() for pin in pins])
+
 
 class Inputs:
     """The board's inputs; debouncing is up to the caller."""

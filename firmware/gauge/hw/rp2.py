@@ -22,14 +22,18 @@ import uctypes
 from machine import Pin
 from micropython import const
 
+from gauge.boots import Boots
 from gauge.hw import rp2_dma
-from gauge.hw.common import EDGES, Console, Ready, Sleep, Store, free_bus, next_boot, usb_link
+from gauge.hw.common import EDGES, Console, Ready, Sleep, Store, free_bus, usb_link
+from gauge.hw.flash import Flash
 from gauge.hw.pins import Inputs, Outputs, service_pin  # noqa: F401
 
 _TIMERAWL = const(0x40054028)
 _WATCHDOG_CTRL_CLEAR = const(0x4005B000)  # writing a bit clears it in WATCHDOG_CTRL
 _WATCHDOG_REASON = const(0x40058008)
 _UART = const(0x40034000)  # UART 0; UART 1 is 0x4000 further on
+_BLOCK_COUNT = const(4)  # request of a block device's ioctl
+_TEMPERATURE_INPUT = const(4)  # of the ADC
 _DREQ_UART_RX = (21, 23)
 
 _ready_words = array("i", [0] * (1 + EDGES))
@@ -289,6 +293,37 @@ def _laser(letter):
     )
 
 
+def _reset_cause():
+    """What the chip knows of the cause of its last reset."""
+    reason = machine.mem32[_WATCHDOG_REASON]
+    if reason & 1:
+        return "watchdog"
+    return "reset" if reason & 2 else "power"
+
+
+def temperature_mc(raw):
+    """Return the temperature, thousandths of a degree, for a reading of the chip's sensor, 16 bit.
+
+    27 C - (U - 0.706 V) / 1.721 mV/K with a reference of 3.3 V: RP2040 data sheet, 4.9.5.
+    """
+    return 27_000 - (raw * 3300 // 65535 - 706) * 581
+
+
+def _journal_flash():
+    """Return the flash of the journal; None on an image whose file system takes it all."""
+    blocks = os.statvfs("/")[2]
+    whole = rp2.Flash()
+    if blocks + board.JOURNAL_SECTORS > whole.ioctl(_BLOCK_COUNT, 0):
+        return None
+    return Flash(whole, blocks, board.JOURNAL_SECTORS)
+
+
+def restart():
+    """Restart the board: everything is off then. Does not return."""
+    os.sync()
+    machine.reset()
+
+
 class Hardware:
     """The board; see `gauge.hw`."""
 
@@ -316,7 +351,10 @@ class Hardware:
 
             self.uart = PIOUART()
         self.store = Store()
-        self._boot_id = next_boot(self.store)
+        self._boots = Boots(self.store, _reset_cause())
+        self.resets = self._boots.by_cause
+        self.flash = _journal_flash()
+        self._adc = machine.ADC(_TEMPERATURE_INPUT)
         self._watchdog = None
 
     def _make_i2c(self):
@@ -340,14 +378,15 @@ class Hardware:
 
     def boot_id(self):
         """Return the number of this boot, 1..2**30 - 1."""
-        return self._boot_id
+        return self._boots.number
 
     def reset_cause(self):
-        """Return why the board started: "power", "watchdog" or "reset" (by software)."""
-        reason = machine.mem32[_WATCHDOG_REASON]
-        if reason & 1:
-            return "watchdog"
-        return "reset" if reason & 2 else "power"
+        """Return why the board started, one of `health.RESET_CAUSES`."""
+        return self._boots.cause
+
+    def board_mc(self):
+        """Return the temperature of the chip, to about 5 K."""
+        return temperature_mc(self._adc.read_u16())
 
     def watchdog_start(self, ms):
         """Start the watchdog; at most 8388 ms."""
@@ -366,8 +405,7 @@ class Hardware:
     def reset(self):
         """Restart the board. Does not return."""
         self.outputs.all_off()
-        os.sync()
-        machine.reset()
+        restart()
 
     def bootloader(self):
         """Show the board as a drive for a new image. Does not return."""

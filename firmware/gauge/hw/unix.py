@@ -21,7 +21,9 @@ import board
 import pipe
 from micropython import const
 
-from gauge.hw.common import EDGES, Store, next_boot
+from gauge.boots import Boots
+from gauge.hw.common import EDGES, Store
+from gauge.hw.unix_flash import Flash
 from gauge.hw.unix_pipe import Pipe, VirtualTime, copy, from_ring, to_ring, words_to_ring
 
 _TICKS_MASK = const(0x3FFFFFFF)
@@ -248,6 +250,10 @@ class Outputs:
         self.marker(False)
         self.heartbeat(False)
 
+    def any_on(self):
+        """Whether a wire is high: no short circuits on this desk, once all are off."""
+        return False
+
 
 class Inputs:
     """Contacts, as they are; the application debounces."""
@@ -265,6 +271,11 @@ class Inputs:
 def service_pin():
     """Whether the service pin is active, which keeps the gauge from starting."""
     return PIPE.head[_LEVELS] & pipe.LEVEL_SERVICE != 0
+
+
+def restart():
+    """Restart the board: everything is off then. Does not return."""
+    PIPE.call(pipe.RESET)
 
 
 class Hardware:
@@ -288,7 +299,9 @@ class Hardware:
         self.usb = Link(end, pipe.USB)
         self.uart = Link(end, pipe.UART) if board.LINK_UART else None
         self.store = Store()
-        self._boot_id = next_boot(self.store)
+        self._boots = Boots(self.store, end.cause)
+        self.resets = self._boots.by_cause
+        self.flash = Flash(end)
 
     def idle(self, ms):
         """Sleep until /RDY falls, the host sends something over USB, or `ms` are over."""
@@ -309,11 +322,15 @@ class Hardware:
 
     def boot_id(self):
         """Return the number of this boot, 1..2**30 - 1."""
-        return self._boot_id
+        return self._boots.number
 
     def reset_cause(self):
-        """Return why the board started: "power", "watchdog" or "reset" (by software)."""
-        return self._pipe.cause
+        """Return why the board started, one of `health.RESET_CAUSES`."""
+        return self._boots.cause
+
+    def board_mc(self):
+        """Return the temperature of the board: that of the desk."""
+        return 23_000
 
     def watchdog_start(self, ms):
         """Start the watchdog."""
@@ -330,7 +347,7 @@ class Hardware:
     def reset(self):
         """Restart the board. Does not return."""
         self.outputs.all_off()
-        self._pipe.call(pipe.RESET)
+        restart()
 
     def bootloader(self):
         """Leave the firmware for good. Does not return."""

@@ -14,12 +14,14 @@ import pipe
 from micropython import const
 
 _OUT_BYTES = const(16384)
+_UPSET = const(48)  # pipe.LEVEL_HANG and LEVEL_CRASH
 # So many looks at the clock without a call in between are a busy wait: let time pass then.
 _BUSY_LOOKS = const(200)
 
 # Words of an answer's head: see pipe.py
 _NOW_US = const(0)
 _RESULT = const(2)
+_LEVELS = const(4)
 _MORE = const(5)
 _ERRORS_A = const(6)
 _N_READY = const(10)
@@ -168,15 +170,30 @@ class Pipe:
     def call(self, op, argument=0, value=0, data=b"", n=0):
         """Do an operation and take in all that happened meanwhile; return its result."""
         self.notice(op, argument, value, data, n)
-        fifos = self.fifos
-        _put_header(self._message, self._n - pipe.REQUEST_BYTES, fifos[0].free(), fifos[1].free())
-        self._out.write(self._message, self._n)
-        self._n = pipe.REQUEST_BYTES
+        self._send()
         self._looks = 0
         more = 1
         while more:
             more = self._take_frame()
+        if self.head[_LEVELS] & _UPSET:
+            self._upset()
         return self.head[_RESULT]
+
+    def _upset(self):
+        """The bench wants the program to hang, or to crash, where it is."""
+        if self.head[_LEVELS] & pipe.LEVEL_CRASH:
+            raise RuntimeError("crash by the bench")
+        while True:
+            self.notice(pipe.PASS, 0, 1000)
+            self._send()
+            while self._take_frame():
+                pass
+
+    def _send(self):
+        fifos = self.fifos
+        _put_header(self._message, self._n - pipe.REQUEST_BYTES, fifos[0].free(), fifos[1].free())
+        self._out.write(self._message, self._n)
+        self._n = pipe.REQUEST_BYTES
 
     def _take_frame(self):
         head = self.head

@@ -299,6 +299,16 @@ def get_i(buf: ptr8, at: int) -> int:
 
 
 @micropython.viper
+def put_bytes(out: ptr8, at: int, data: ptr8, start: int, n: int) -> int:
+    """Write `n` bytes of `data` from index `start` on; return the index behind them."""
+    i = 0
+    while i < n:
+        out[at + i] = data[start + i]
+        i += 1
+    return at + n
+
+
+@micropython.viper
 def put_fields(rec: ptr32, fields: ptr8, n: int, out: ptr8, at: int) -> int:
     """Write the words of a record whose indices are in `fields` as zigzag varints."""
     ALL = int(0xFFFFFFFF)

@@ -10,6 +10,8 @@ def handle(op, request, reply):
 
 from binascii import crc32
 
+import micropython
+
 from gauge.link import codec, protocol
 
 REPLY_BYTES = 240  # longest payload of a reply
@@ -65,17 +67,21 @@ class Reply:
         if self._at + 4 <= self._limit:
             self._at = codec.put_i(self._buf, self._at, value)
 
-    def words(self, values, n):
-        """Append the first `n` words of an array."""
-        for index in range(n):
-            self.word(values[index])
+    def words(self, values, n, first=0):
+        """Append the words of an array from `first` to `n`, excluded, as many as there is room."""
+        micropython.heap_lock()  # so many calls need not search the heap for their frames
+        try:
+            for index in range(first, n):
+                self.word(values[index])
+        finally:
+            micropython.heap_unlock()
 
-    def data(self, data):
-        """Append bytes."""
-        for byte in data:
-            if self._at < self._limit:
-                self._buf[self._at] = byte
-                self._at += 1
+    def data(self, data, start=0, n=None):
+        """Append bytes: `n` of them from index `start` on, all by default."""
+        if n is None:
+            n = len(data) - start
+        n = min(n, self._limit - self._at)
+        self._at = codec.put_bytes(self._buf, self._at, data, start, n)
 
     def text(self, text):
         """Append a text: why a status is not OK."""
@@ -107,7 +113,8 @@ class ConfigTransfer:
             if first < 0 or n < 0:
                 raise ValueError("offset and count are 0 or more")
             reply.word(len(blob))
-            reply.data(blob[first : first + n])
+            first = min(first, len(blob))  # no sum of two words: it could leave 32 bits
+            reply.data(blob, first, min(n, len(blob) - first))
             return protocol.OK
         if op == protocol.CONFIG_WRITE:
             chunk = request.data(4)

@@ -36,9 +36,9 @@ def _table():
     return table
 
 
-_TABLE = _table()
+TABLE = _table()  # of CRC32
 # A CRC starts from its inverted seed.
-_PROTOCOL_START = protocol.PROTOCOL_SEED ^ 0xFFFFFFFF
+PROTOCOL_START = protocol.PROTOCOL_SEED ^ 0xFFFFFFFF
 _LAYOUT_START = protocol.LAYOUT_SEED ^ 0xFFFFFFFF
 
 
@@ -69,7 +69,7 @@ def _crc(buf: ptr8, n: int, start: int, table: ptr32) -> int:
 
 def seal(buf, n):
     """Append the CRC to the `n` bytes (type and body) in `buf`; return the new length."""
-    _crc(buf, n, _LAYOUT_START if buf[0] & protocol.OF_LAYOUT else _PROTOCOL_START, _TABLE)
+    _crc(buf, n, _LAYOUT_START if buf[0] & protocol.OF_LAYOUT else PROTOCOL_START, TABLE)
     return n + CRC_BYTES
 
 
@@ -81,8 +81,8 @@ def intact(buf, n):
     n -= CRC_BYTES
     if n < 1:
         return False
-    start = _LAYOUT_START if buf[0] & protocol.OF_LAYOUT else _PROTOCOL_START
-    return bool(_crc(buf, n, start, _TABLE))
+    start = _LAYOUT_START if buf[0] & protocol.OF_LAYOUT else PROTOCOL_START
+    return bool(_crc(buf, n, start, TABLE))
 
 
 @micropython.viper

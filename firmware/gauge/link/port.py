@@ -22,6 +22,9 @@ class Port:
         self.tx_bytes = 0  # accepted by the transport, mod 2**30
         self.hello = False  # HELLO is to be sent
         self.replies = 0  # bit k: answer k is to be sent
+        self.role = 0  # whose key has unlocked the transport (`gauge.keys`)
+        self.unlocked = 0  # ticks of the last command that needed it
+        self.nonce = None  # of the challenge that is to be answered
         self._pause_us = 0  # nothing is offered for so long after `_paused`
         self._paused = 0
 

@@ -13,7 +13,9 @@ host chooses it so that no encoded byte is a control character of the REPL (Ctrl
     HELLO      board  protocol u8, layout hash (4), device id (8), flags u8, boot v, first batch
                       of the resumed stream v, oldest sequence v, next sequence v, ring bytes v,
                       clock s v, clock us v, configuration CRC (4), recipe id v, calibration id v,
-                      board name (u8 length, text), firmware version (u8 length, text).
+                      board name (u8 length, text), firmware version (u8 length, text), keys u8
+                      (bit per role that has one), version u8 (index into VERSION_NAMES: where the
+                      running one lies), trial u8 (index into TRIAL_NAMES).
                       Append only: hosts of every age read it.
     DATA       board  records u8, boot v, batch v, records (`gauge.link.codec`)
     GAP        board  boot v, batch v, first sequence v, last sequence v, cause u8: these
@@ -113,6 +115,17 @@ CONFIG_WRITE = 8  # offset, then bytes of the blob -> -
 CONFIG_COMMIT = 9  # length, CRC32 of the blob as 4 bytes -> -; checked, stored, in force
 CONFIG_READ = 10  # offset, count -> length of the blob in force, then its bytes
 WHY = 11  # index into gauge.health.PART_NAMES -> text: what is wrong with it; empty: nothing
+JOURNAL_STATE = 12  # -> words named by gauge.journal.STATE_NAMES
+JOURNAL_READ = 13  # entry, offset -> entry, kind, length, boot, then its bytes from offset on, as
+# many as fit. An entry that is not kept any more: the oldest one after it is answered; one that is
+# not written yet: the number of the next one, and length 0
+JOURNAL_DONE = 14  # entry: the host has stored all before it, they may be erased -> -
+SELF_TEST = 15  # -> words named by gauge.health.SELF_TEST_NAMES
+# Keys (`gauge.keys`). The first two are understood by boards and hosts of every layout, as are
+# the services: a board that runs another version must still be unlocked to be updated.
+CHALLENGE = 16  # role u8 -> seconds to wait (word), nonce (16 bytes)
+UNLOCK = 17  # role u8, MAC (32 bytes) of unlock_text() -> -
+SET_KEY = 18  # role u8, key (32 bytes; all zero: remove it) -> -
 # services: understood by boards and hosts of every layout
 REPL = 64  # end the program, leave the transport to the REPL
 RESET = 65
@@ -131,6 +144,10 @@ OP_NAMES = {
     CONFIG_COMMIT: "config_commit",
     CONFIG_READ: "config_read",
     WHY: "why",
+    JOURNAL_STATE: "journal_state",
+    JOURNAL_READ: "journal_read",
+    JOURNAL_DONE: "journal_done",
+    SELF_TEST: "self_test",
     REPL: "repl",
     RESET: "reset",
     BOOTLOADER: "bootloader",
@@ -142,4 +159,46 @@ UNKNOWN = 1  # the board does not know the operation
 BAD = 2  # payload is not legal
 REFUSED = 3  # not in this state
 FAILED = 4  # tried, and failed
-STATUS_TEXTS = ("ok", "unknown operation", "illegal payload", "refused", "failed")
+DENIED = 5  # needs a key
+STATUS_TEXTS = (
+    "ok",
+    "unknown operation",
+    "illegal payload",
+    "refused",
+    "failed",
+    "needs a key",
+)
+
+# Roles of keys: a higher one may do whatever a lower one may. A board without keys is open.
+ROLE_NAMES = ("none", "operator", "metrologist")
+OPERATOR = 1
+METROLOGIST = 2
+NEEDS = {
+    STANDARDISE: OPERATOR,
+    ACKNOWLEDGE: OPERATOR,
+    HOLD: OPERATOR,
+    RESUME: OPERATOR,
+    RESET: OPERATOR,
+    CONFIG_WRITE: METROLOGIST,
+    CONFIG_COMMIT: METROLOGIST,
+    SET_KEY: METROLOGIST,
+    REPL: METROLOGIST,
+    BOOTLOADER: METROLOGIST,
+}
+KEY_BYTES = 32
+NONCE_BYTES = 16
+UNLOCKED_US = 60_000_000  # a transport is locked again so long after the last command
+
+# HELLO: where the running version lies, and how far its update is
+VERSION_NAMES = ("own", "a", "b")  # own: of the image, or of files beside main.py
+TRIAL_NAMES = ("settled", "on_trial", "taken_back")  # the last: a new one failed, this is the old
+
+
+def is_service(op):
+    """Whether `op` is asked for with SERVICE frames, which every layout understands."""
+    return op >= FIRST_SERVICE or op == CHALLENGE or op == UNLOCK
+
+
+def unlock_text(device_id, nonce, role):
+    """Return what the MAC of UNLOCK is made of: this board, this challenge, this role."""
+    return b"porogauge unlock" + device_id + nonce + bytes([role])

@@ -81,6 +81,38 @@ def _copy(state: ptr32, at: ptr32, number: int, buf: ptr8, out: ptr8) -> int:
 
 
 @micropython.viper
+def _plain(state: ptr32, at: ptr32, number: int, buf: ptr8, out: ptr8) -> int:
+    """Decode an entry's frame from the ring `buf` into `out`; return the bytes of that."""
+    slots = state[9]
+    size = state[10]
+    index = at[number % slots]
+    end = at[(number + 1) % slots] - 1  # of the frame, its zero
+    if end < 0:
+        end += size
+    n = 0
+    left = 0
+    zero = 0
+    while index != end:
+        byte = buf[index]
+        index += 1
+        if index == size:
+            index = 0
+        if left:
+            out[n] = byte
+            n += 1
+            left -= 1
+        else:
+            if zero:
+                out[n] = 0
+                n += 1
+            left = byte - 1
+            zero = 1
+            if byte == 255:
+                zero = 0
+    return n
+
+
+@micropython.viper
 def _acknowledge(state: ptr32, sent: ptr32, at: ptr32, base: int, bits: ptr8, bit: int, end: int):
     """Take in which entries have arrived: all before `base`, and the bits from `bit` to `end`."""
     slots = state[9]
@@ -173,6 +205,7 @@ class Ring:
         self.lost_from = -1
         self.lost_to = -1
         self.dropped = 0  # records overwritten without being known to have arrived, since boot
+        self.kept = 0  # entries before this one need not arrive: the journal in flash has them
 
     @property
     def tail(self):
@@ -240,7 +273,8 @@ class Ring:
             self.lost_to = self._end[slot] - 1
             sent = self._sent[slot]
             if sent != ARRIVED:
-                self.dropped += self._records[slot]
+                if number >= self.kept:
+                    self.dropped += self._records[slot]
                 if sent > 0:
                     state[_FLIGHT] -= self.length(number)
             state[_COMMIT] = number + 1
@@ -335,6 +369,10 @@ class Ring:
         n = _copy(state, self._at, number, self._buf, out)
         state[_FLIGHT] += n
         return n
+
+    def plain(self, number, out):
+        """Write an entry as it was given to put() into `out`; return its bytes."""
+        return _plain(self._state, self._at, number, self._buf, out)
 
     def copy(self, number, out):
         """Copy an entry's frame into `out`; return its bytes."""

@@ -28,6 +28,7 @@ accepted at all is repeated with growing pauses (5 to 80 ms).
 
 from array import array
 
+import micropython
 from micropython import const
 
 from gauge import record
@@ -45,6 +46,7 @@ _RETRY_US = const(600_000)  # nothing has arrived for so long: send one entry ag
 _RETRY_MAX_US = const(2_400_000)  # then wait twice as long, up to this
 _TIMERS_US = const(20_000)  # timers are not looked at more often
 _BUDGET = const(1024)  # bytes handed to a transport in one poll: a round must fit a window
+_BUDGET_LEAST = const(256)  # the same when a command was done in it
 _READ_BATCHES = const(32)  # entries sent for one READ
 _READS = const(2)  # buffers taken from a transport in one poll
 _SLOTS = protocol.REPLIES_KEPT
@@ -52,7 +54,7 @@ _SLOTS = protocol.REPLIES_KEPT
 _BATCH_BYTES = const(1024)
 _FLAGS = record.FLAGS
 _STATE = record.STATE
-_LATEST = bytes([record.FIELD_NAMES.index(name) for name in protocol.LATEST_FIELDS])
+LATEST = bytes([record.FIELD_NAMES.index(name) for name in protocol.LATEST_FIELDS])
 _BATCH_FULL = _BATCH_BYTES - codec.LONGEST_RECORD - frame.CRC_BYTES
 
 
@@ -60,13 +62,14 @@ class BoardSession:
     """See the module. `handler(op, request, reply)` returns a status (`gauge.link.commands`).
 
     `hello` has device_id (8 bytes), board and firmware (texts); `config` is a
-    ConfigTransfer that serves CONFIG_*, or None. A handler that raises ValueError or
-    OSError is answered with BAD or FAILED and the error's text.
+    ConfigTransfer that serves CONFIG_*, or None; `keys` (`gauge.keys`) decides who may change
+    what, None: everybody. A handler that raises ValueError or OSError is answered with BAD or
+    FAILED and the error's text.
 
     Counters (mod 2**30): records, bad_frames; ring.dropped, ring.resent.
     """
 
-    def __init__(self, ring_bytes, hello, boot_id, handler, config=None, window=8192):
+    def __init__(self, ring_bytes, hello, boot_id, handler, config=None, window=8192, keys=None):
         self.ring = Ring(ring_bytes)
         self.clock = BoardClock()
         self.boot_id = boot_id
@@ -76,6 +79,8 @@ class BoardSession:
         self.bad_frames = 0
         self._handler = handler
         self._config = config
+        self._keys = keys
+        self._version = bytearray(2)  # where the running version lies, and its trial
         self.ring_bytes = ring_bytes
         self._device_id = bytes(hello["device_id"])
         self._names = bytearray()
@@ -98,13 +103,13 @@ class BoardSession:
         self._flags = 0
         self._state = -1
         # newest record
-        self._latest = bytearray(8 + 5 * len(_LATEST) + frame.CRC_BYTES)
+        self._latest = bytearray(8 + 5 * len(LATEST) + frame.CRC_BYTES)
         self._latest_n = 0
         self._latest_due = True  # the next record is told, whatever it is
         self._latest_at = 0
         # stream
         self._stream = None  # the port that records go to
-        self._active = False  # its host was heard within SILENCE_US
+        self.away = True  # no host takes records: none was heard within SILENCE_US
         self._heard = 0
         self._heartbeat = 0
         self._heartbeat_due = False
@@ -133,6 +138,11 @@ class BoardSession:
         self._config_crc = config_crc
         self._recipe_id = recipe_id
         self._calibration_id = calibration_id
+
+    def tell_version(self, version, trial):
+        """Set what HELLO says: indices into protocol.VERSION_NAMES and TRIAL_NAMES."""
+        self._version[0] = version
+        self._version[1] = trial
 
     def append(self, rec, urgent=False):
         """Take the record of a window; `urgent`: the host should know at once.
@@ -163,7 +173,7 @@ class BoardSession:
             latest = self._latest
             latest[0] = protocol.LATEST
             at = codec.put_v(latest, 1, self.boot_id)
-            self._latest_n = codec.put_fields(rec, _LATEST, len(_LATEST), latest, at)
+            self._latest_n = codec.put_fields(rec, LATEST, len(LATEST), latest, at)
             self._latest_due = False
             self._work = True
         # One early batch between two full ones: flags that flicker must not fill the ring with
@@ -177,8 +187,7 @@ class BoardSession:
 
     def gap(self, first, last, cause):
         """Report that the sequences `first` to `last` will never be recorded."""
-        if self._count:
-            self._close()
+        self.close_batch()
         message = self._message
         message[0] = protocol.GAP
         at = codec.put_v(message, 1, self.boot_id)
@@ -188,6 +197,11 @@ class BoardSession:
         message[at] = cause
         self.ring.put(message, frame.seal(message, at + 1), first, last + 1, 0)
         self.next_seq = last + 1
+
+    def close_batch(self):
+        """Put the records that wait for a full batch into the ring."""
+        if self._count:
+            self._close()
 
     def _close(self):
         """Put the open batch into the ring."""
@@ -218,6 +232,16 @@ class BoardSession:
             port = Port(transport)
             self._ports.append(port)
         self._now = now
+        # Nothing is allocated here: with the heap locked, calls keep their frames on the stack
+        # and need not search it.
+        micropython.heap_lock()
+        try:
+            self._poll(port, transport)
+        finally:
+            micropython.heap_unlock()
+
+    def _poll(self, port, transport):
+        now = self._now
         if (now - self._timers) & _TICKS >= _TIMERS_US:
             self._timers = now
             self._look_at_timers(now)
@@ -231,14 +255,17 @@ class BoardSession:
     def _look_at_timers(self, now):
         """Do what time alone brings."""
         self.clock.update(now)
+        for port in self._ports:
+            if port.role and (now - port.unlocked) & _TICKS > protocol.UNLOCKED_US:
+                port.role = 0
         if self._count and (now - self._opened) & _TICKS >= protocol.BATCH_US:
             self._early = False
             self._close()
-        if not self._active:
+        if self.away:
             return
         ring = self.ring
         if (now - self._heard) & _TICKS > protocol.SILENCE_US:
-            self._active = False
+            self.away = True
             return
         if not ring.flight:
             self._retry = now
@@ -311,10 +338,10 @@ class BoardSession:
     def _hear(self, progress):
         """The stream's host lives; with `progress`, what was sent arrives."""
         self._heard = self._now
-        if progress or not self._active:
+        if progress or self.away:
             self._retry = self._now
             self._retry_us = _RETRY_US
-        self._active = True
+        self.away = False
 
     def _connect(self, port, buf, n):
         """CONNECT: who is there, and where to go on."""
@@ -325,21 +352,21 @@ class BoardSession:
         if cursor[0] > n:
             return
         port.hello = True
+        port.role = 0  # it may be another host
         flags = buf[2]
         here = port is self._stream
         if flags & protocol.WANTS_STREAM and boot == self.boot_id and _same_layout(buf, 3):
-            if here or not self._active or flags & protocol.TAKES_OVER:
-                if self._count:
-                    self._close()
+            if here or self.away or flags & protocol.TAKES_OVER:
+                self.close_batch()
                 self._stream = port
                 self._resume = self.ring.rewind(next_seq, self.next_seq)
-                self._active = False
+                self.away = True
                 self._hear(True)
                 self._heartbeat_due = self._lost_due = True
                 self._read_left = 0
         elif here:
             self._stream = None
-            self._active = False
+            self.away = True
 
     def _answer(self, port, kind, buf, n):
         """REQUEST or SERVICE: do it, or repeat the answer if it was done before."""
@@ -349,7 +376,7 @@ class BoardSession:
         if at >= n:
             return
         op = buf[at]
-        if (op >= protocol.FIRST_SERVICE) != (kind == protocol.SERVICE):
+        if protocol.is_service(op) != (kind == protocol.SERVICE):
             return
         for slot in range(_SLOTS):
             if self._reply_id[slot] == request_id:
@@ -372,15 +399,30 @@ class BoardSession:
             reply.word(self.clock.us)
             out[status_at] = protocol.OK
         else:
-            out[status_at] = self._handle(op, buf, at + 1, n, reply, out, status_at + 1)
+            if op == protocol.JOURNAL_READ and _is_plain(buf, at + 1, n):
+                # many come one behind the other; none of them is refused, or allocates
+                self._request.set(buf, at + 1, n)
+                out[status_at] = self._handler(op, self._request, reply)
+            else:
+                micropython.heap_unlock()  # commands may allocate
+                try:
+                    out[status_at] = self._handle(
+                        port, op, buf, at + 1, n, reply, out, status_at + 1
+                    )
+                finally:
+                    micropython.heap_lock()
         self._reply_n[slot] = frame.seal(out, reply.end)
         port.replies |= 1 << slot
 
-    def _handle(self, op, buf, start, end, reply, out, reply_at):
+    def _handle(self, port, op, buf, start, end, reply, out, reply_at):
         """Have a command done by whom it concerns; return the status."""
         request = self._request
         request.set(buf, start, end)
         try:
+            if self._keys is not None:
+                status = self._keys.handle(port, op, request, reply, self.clock.s, self._now)
+                if status is not None:
+                    return status
             if self._config and op in ConfigTransfer.OPERATIONS:
                 return self._config.handle(op, request, reply)
             return self._handler(op, request, reply)
@@ -395,7 +437,7 @@ class BoardSession:
         now = self._now
         if port.stalled(now):
             return
-        budget = _BUDGET
+        budget = _BUDGET_LEAST if port.replies else _BUDGET
         while budget > 0:
             if not port.tx_n:
                 port.tx_n = self._next(port, port.tx)
@@ -409,7 +451,7 @@ class BoardSession:
 
     def _next(self, port, tx):
         """Write the next frame for a port to `tx`; return its bytes, 0 when there is none."""
-        streams = self._active and port is self._stream
+        streams = not self.away and port is self._stream
         if port.hello:
             port.hello = False
             return self._hello(port, tx)
@@ -473,11 +515,11 @@ class BoardSession:
 
     def _hello(self, port, tx):
         message = self._message
-        here = self._active and port is self._stream
+        here = not self.away and port is self._stream
         flags = 0
         if here:
             flags = protocol.STREAMS_HERE
-        elif self._active:
+        elif not self.away:
             flags = protocol.STREAMS_ELSEWHERE
         message[0] = protocol.HELLO
         message[1] = protocol.VERSION
@@ -494,7 +536,9 @@ class BoardSession:
         at = _put_bytes(message, at, self._config_crc)
         at = codec.put_v(message, at, self._recipe_id)
         at = codec.put_v(message, at, self._calibration_id)
-        return self._frame(message, _put_bytes(message, at, self._names), tx)
+        at = _put_bytes(message, at, self._names)
+        message[at] = 0 if self._keys is None else self._keys.roles
+        return self._frame(message, _put_bytes(message, at + 1, self._version), tx)
 
 
 def _put_bytes(out, at, data):
@@ -510,3 +554,8 @@ def _same_layout(buf, at):
         if buf[at + index] != record.LAYOUT_HASH[index]:
             return False
     return True
+
+
+def _is_plain(buf, start, end):
+    """Whether a payload is two words, none of them negative or too large to be kept."""
+    return end - start == 8 and buf[start + 3] < 64 and buf[start + 7] < 64
