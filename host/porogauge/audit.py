@@ -12,7 +12,8 @@ who cuts both notes the head (`Report.head`) elsewhere, as every roll does in it
     (1, True)
 
 Entry, in this order: n (from 1), time (UTC, ISO 8601), kind, subject (what was changed), who, why,
-before, after (any JSON), previous, hash. `hash` is the SHA-256 of the entry's text without its
+key (which one was proved, where keys are in use: `porogauge.keys`), before, after (any JSON),
+previous, hash. `hash` is the SHA-256 of the entry's text without its
 hash; `previous` that of the entry before, 64 zeros for the first. The text is ASCII, without
 blanks between its parts.
 """
@@ -31,6 +32,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from . import notation
 from .errors import DeviceError, PorogaugeError, UsageError
 from .store_file import Lock
 
@@ -38,6 +40,7 @@ __all__ = ["FILE", "Audit", "AuditError", "Report", "person", "verify"]
 
 FILE = "audit.jsonl"  # its name in a book
 _KEYS = ("n", "time", "kind", "subject", "who", "why", "before", "after", "previous", "hash")
+_WITH_KEY = (*_KEYS[:6], "key", *_KEYS[6:])
 _NONE = "0" * 64  # hash before the first entry
 _PATIENCE_S = 10.0  # for another process that is appending
 
@@ -101,6 +104,8 @@ class Audit:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self._good = b""  # what was read of it and is good,
+        self._entries: list[dict[str, Any]] = []  # and what it says
 
     def append(
         self, kind: str, subject: str, who: str, why: str, before: Any = None, after: Any = None
@@ -109,11 +114,13 @@ class Audit:
 
         `kind` says what was changed (calibration, recipe, acknowledgement, lab, roll, ...),
         `subject` which one. Raises AuditError when the log's end was touched, DeviceError when
-        another program holds it for longer than 10 s, ValueError for an empty text.
+        another program holds it for longer than 10 s, KeyDenied when the book has keys and none
+        that may do this is in hand, ValueError for an empty text.
         """
         for name, value in (("kind", kind), ("subject", subject), ("who", who), ("why", why)):
             if not isinstance(value, str) or not value.strip():
                 raise ValueError(f"an audit entry needs {name}: a text that is not empty")
+        key = self.allow(kind)
         with self._locked():
             torn = self._mend()
             if torn:
@@ -123,36 +130,49 @@ class Audit:
                     who,
                     "a line that was never finished was set aside: the program or the power"
                     " stopped while it was written",
+                    key,
                     torn,
                     None,
                 )
-            return self._write(kind, subject, who, why, before, after)
+            return self._write(kind, subject, who, why, key, before, after)
+
+    def allow(self, kind: str) -> str:
+        """Name of the key with which an entry of this kind may be made; "" where none is needed.
+
+        To be asked before something is changed that the entry tells of. Raises KeyDenied.
+        """
+        from .keys import prove
+
+        return prove(self.path.parent, kind)
 
     def entries(self) -> list[dict[str, Any]]:
-        """All entries, oldest first. Raises AuditError when a line cannot be read."""
-        found = []
-        for number, line in enumerate(self._lines(), 1):
-            try:
-                entry = json.loads(line)
-                if list(entry) != list(_KEYS):
-                    raise ValueError("its keys are not those of an entry")
-            except (ValueError, TypeError) as error:
-                raise AuditError(
-                    f"{self.path}: line {number} cannot be read: {error};"
-                    " 'porogauge audit verify' says what is still good"
-                ) from None
-            found.append(entry)
-        return found
+        """All entries, oldest first. Raises AuditError when a line was changed.
 
-    def _lines(self) -> list[bytes]:
+        What was read before is not checked again, as long as it is still there.
+        """
+        content = self._content()
+        if not content.startswith(self._good):
+            self._good, self._entries = b"", []
+        for line in content[len(self._good) :].splitlines(keepends=True):
+            before = self._entries[-1]["hash"] if self._entries else _NONE
+            number = len(self._entries) + 1
+            problem = _check_line(line.rstrip(b"\n"), number, before)
+            if problem:
+                raise AuditError(
+                    f"{self.path}: line {number} cannot be used: {problem};"
+                    " 'porogauge audit verify' says what is still good"
+                )
+            self._entries.append(notation.json(line))
+            self._good += line
+        return list(self._entries)
+
+    def _content(self) -> bytes:
         try:
-            content = self.path.read_bytes()
+            return self.path.read_bytes()
         except FileNotFoundError:
-            return []
+            return b""
         except OSError as error:
             raise AuditError(f"{self.path}: cannot be read: {error.strerror}") from None
-        lines = content.split(b"\n")
-        return lines[:-1] if not lines[-1] else lines
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -202,7 +222,7 @@ class Audit:
         return torn.decode("ascii", "replace")
 
     def _write(
-        self, kind: str, subject: str, who: str, why: str, before: Any, after: Any
+        self, kind: str, subject: str, who: str, why: str, key: str, before: Any, after: Any
     ) -> dict[str, Any]:
         last = _last_line(self.path)
         anchor = _anchor(self.path)
@@ -224,6 +244,7 @@ class Audit:
             "subject": subject,
             "who": who,
             "why": why,
+            **({"key": key} if key else {}),
             "before": before,
             "after": after,
             "previous": previous,
@@ -262,7 +283,7 @@ def _last_line(path: Path) -> bytes:
 def _link(line: bytes, path: Path) -> tuple[int, str]:
     """Number and hash of a line that is whole."""
     try:
-        entry = json.loads(line)
+        entry = notation.json(line)
         return int(entry["n"]), str(entry["hash"])
     except (ValueError, TypeError, KeyError):
         raise AuditError(
@@ -362,10 +383,10 @@ def _check_line(line: bytes, number: int, previous: str) -> str:
     """What is wrong with the entry `number`; "" when it is good."""
     try:
         text = line.decode("ascii")
-        entry = json.loads(text)
+        entry = notation.json(text)
     except ValueError:
         return "it is not JSON: changed, or two lines made one"
-    if not isinstance(entry, dict) or tuple(entry) != _KEYS:
+    if not isinstance(entry, dict) or tuple(entry) not in (_KEYS, _WITH_KEY):
         return "its keys are not those of an entry"
     try:
         if _text(entry) != text:

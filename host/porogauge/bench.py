@@ -36,7 +36,7 @@ def load(name: str) -> ModuleType:
 def errors_told() -> Iterator[None]:
     """Turn what the bench raises on purpose into messages with an exit code."""
     known = (load("scenario").ScenarioError, load("target").TargetError)
-    known += (load("images").ImageError, OSError)
+    known += (load("images").ImageError, load("soak").SoakError, OSError)
     try:
         yield
     except known as error:

@@ -5,8 +5,9 @@
     BOOK/recipes/ID.toml              every recipe
     BOOK/results/N.json               every result of a procedure, a study, a verification
     BOOK/unfinished/                  procedures that are not finished
+    BOOK/keys.json                    hashes of the gauges' keys (`porogauge.keys`)
 
-Files but those of `unfinished` are written once and never changed. What is *current* (the
+Files but the last two are written once and never changed. What is *current* (the
 calibration of a head, the recipe of a name) is what the log says last. A folder from --book,
 POROGAUGE_BOOK, the configuration file (`book = "..."`), or the user's data folder; made by the
 first write.
@@ -85,13 +86,12 @@ class Book:
         """
         from .recipe import content_id, dumps, normalise
 
+        self.audit.allow(kind)
         values = normalise(kind, tables, f"{kind} for the book")
         id = f"{content_id(kind, values):08x}"
         name = f"{kind}s/{id}.toml"
         self._keep(name, dumps(kind, tables, comments=False, head=f"{kind} {id}"))
         kept = self.get(kind, id)
-        if content_id(kind, normalise(kind, kept, name)) != int(id, 16):
-            raise BookError(f"{self.path / name}: is not {kind} {id}: the file was changed")
         key = key_of(kind, kept)
         if before is None:
             before = self.current(kind, key)
@@ -108,8 +108,11 @@ class Book:
         return id
 
     def get(self, kind: str, id: str) -> dict[str, Any]:
-        """Tables of a calibration or recipe, numbers exact (Decimal)."""
-        from .recipe import load
+        """Tables of a calibration or recipe, numbers exact (Decimal).
+
+        Raises BookError when it is not there, or is not what its name says.
+        """
+        from .recipe import content_id, load, normalise
 
         if kind not in KINDS:
             raise ValueError(f"{kind} is not one of {', '.join(KINDS)}")
@@ -117,7 +120,10 @@ class Book:
         if not path.exists():
             known = ", ".join(self.ids(kind)) or "none"
             raise BookError(f"{self.path}: has no {kind} {id}; there: {known}")
-        return load(path)
+        tables = load(path)
+        if f"{content_id(kind, normalise(kind, tables, str(path))):08x}" != id:
+            raise BookError(f"{path}: is not {kind} {id}: the file was changed")
+        return tables
 
     def ids(self, kind: str) -> list[str]:
         """Ids of all calibrations or recipes in the book, ascending."""
@@ -145,7 +151,10 @@ class Book:
         """Field -> value before and after, where they differ."""
         if before is None or before not in self.ids(kind):
             return {}
-        old, new = _flat(self.get(kind, before)), _flat(tables)
+        try:
+            old, new = _flat(self.get(kind, before)), _flat(tables)
+        except PorogaugeError:  # a damaged file is no reason not to replace it
+            return {}
         return {
             path: (old.get(path), new.get(path))
             for path in sorted(old.keys() | new.keys())
@@ -156,6 +165,7 @@ class Book:
 
     def add_result(self, result: Mapping[str, Any], who: str, why: str) -> int:
         """Keep the result of a procedure (plain values) and return its number, from 1."""
+        self.audit.allow("result")
         text = json.dumps(dict(result), ensure_ascii=False, indent=1) + "\n"
         self._make(self.path / "results")
         number = max(self._numbers(), default=0) + 1
@@ -178,26 +188,39 @@ class Book:
         return number
 
     def result(self, number: int) -> dict[str, Any]:
-        """A result by its number."""
-        path = self.path / "results" / f"{number:06d}.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BookError(
-                f"{self.path}: has no result {number}; 'porogauge calibrate list' shows them"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise BookError(f"{path}: cannot be read: {error}") from None
+        """A result by its number. Raises BookError when it is not there, or was changed."""
+        for entry in self._told_results():
+            if entry["after"]["number"] == number:
+                return self._result(entry)
+        raise BookError(
+            f"{self.path}: has no result {number}; 'porogauge calibrate list' shows them"
+        )
 
     def results(self) -> list[dict[str, Any]]:
         """All results with their `number`, `time`, `who` and `why`, oldest first."""
-        found = []
-        for entry in self.audit.entries():
-            if entry["kind"] == "result":
-                number = entry["after"]["number"]
-                told = {name: entry[name] for name in ("time", "who", "why")}
-                found.append(self.result(number) | {"number": number} | told)
-        return found
+        return [
+            self._result(entry)
+            | {"number": entry["after"]["number"]}
+            | {name: entry[name] for name in ("time", "who", "why")}
+            for entry in self._told_results()
+        ]
+
+    def _told_results(self) -> list[dict[str, Any]]:
+        """Entries of the log that tell of results."""
+        return [entry for entry in self.audit.entries() if entry["kind"] == "result"]
+
+    def _result(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The result that an entry of the log tells of."""
+        path = self.path / entry["after"]["file"]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BookError(f"{path}: cannot be read: {error.strerror}") from None
+        if hashlib.sha256(content).hexdigest() != entry["after"]["sha256"]:
+            raise BookError(
+                f"{path}: is not the result that the log tells of: the file was changed"
+            )
+        return json.loads(content)
 
     def _numbers(self) -> list[int]:
         folder = self.path / "results"

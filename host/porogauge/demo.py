@@ -20,10 +20,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gauge import record
+
 from .bench import load
+from .errors import PorogaugeError
 from .recipe import dumps
 
-__all__ = ["compare", "emulated_board", "report", "truth_of", "write_files", "write_json"]
+__all__ = [
+    "certified",
+    "compare",
+    "emulated_board",
+    "report",
+    "truth_of",
+    "write_files",
+    "write_json",
+]
 
 SPARE_S = 60  # virtual time after which a board that has not done its roll is given up
 
@@ -73,6 +84,27 @@ def write_files(folder: Path, path: Path, seed: int | None = None) -> list[str]:
         )
         paths.append(str(target))
     return paths
+
+
+def certified(folder: Path) -> Path:
+    """Make the film that was logged a roll, and write its certificate; the path of its page."""
+    from . import certificate, rolls
+    from .book import Book
+    from .store import Store
+
+    book, told = Book(folder / "book"), {"who": "demo", "why": "the demo"}
+    with Store(folder / "roll.db") as store:
+        device, *_ = rolls.newest(store)
+        film = store.query(
+            "SELECT boot, seq FROM records WHERE device=? AND valid=? ORDER BY boot, seq",
+            (store.device_id(device), record.VALID_ALL),
+        )
+        if not film:
+            raise PorogaugeError(f"{store.path}: nothing was measured: there is no roll")
+        rolls.start(store, book, "demo", device, *film[0], **told)
+        roll = rolls.end(store, book, "demo", *film[-1], **told)
+        _, files = certificate.write(store, roll, folder / "certificate", who="demo")
+    return files[0]
 
 
 def truth_of(

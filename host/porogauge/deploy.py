@@ -1,28 +1,37 @@
-"""The gauge's modules onto a board that runs stock MicroPython (1.25 or later), by mpremote.
+"""A version of the gauge for a board that runs MicroPython 1.25 or later: compiled, and copied.
 
-The modules are compiled for the board's own architecture, copied beside what is there, checked by
-hash on the board, and only then put in its place: an interrupted copy leaves the board as it was.
-A running gauge is first asked over the link to leave the port to the REPL, because its binary
-stream takes no Ctrl-C.
+The modules are compiled for the board's own architecture and copied by mpremote into the slot that
+is not in force; `porogauge.update` has them checked there and tried, and returns to the version
+before when they fail.
 
+    info = Board("/dev/ttyACM0").info()
     plan = make_plan(info, build_folder)     # compiles
-    deploy(Board("/dev/ttyACM0"), plan)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .errors import DeviceAbsent, DeviceError, PorogaugeError, ProtocolError
+from .errors import DeviceError, PorogaugeError, ProtocolError
 
-__all__ = ["Board", "BoardInfo", "DeployError", "Plan", "deploy", "make_plan", "source_folders"]
+__all__ = [
+    "MANIFEST",
+    "Board",
+    "BoardInfo",
+    "DeployError",
+    "Plan",
+    "Pointer",
+    "make_plan",
+    "source_folders",
+]
 
 # sys.implementation._mpy: bits 0..7 version, 8..9 sub-version, 10..13 architecture
 _ARCHITECTURES = (
@@ -44,61 +53,43 @@ _MPY = (6, 3)  # what mpy-cross writes; native code is loaded by exactly this su
 _OLDEST = (1, 25)
 _BOARDS = {"rp2": "POROGAUGE_RP2040", "esp32": "POROGAUGE_ESP32"}
 _PORTS = ("rp2", "esp32", "unix")  # modules of gauge.hw that only one of them needs
-_STAGE = "deploy.new"  # on the board, until everything in it was checked
+MANIFEST = "manifest.json"  # in a slot: what it holds
+_BLOCK = 4096  # of the board's file system
 
 _INFO = """
 import sys, os, json
-s = os.statvfs("/")
+def stat(path):
+    try: return os.stat(path)
+    except OSError: return None
+def used(path):
+    s = stat(path)
+    if s is None: return 0
+    if s[0] & 0x4000: return 8192 + sum([used(path + "/" + n) for n in os.listdir(path)])
+    return s[6] // 4096 * 4096 + 4096
+def chooser(path):
+    kept = sys.path[:]
+    sys.path[:] = path
+    sys.modules.pop("porogauge_boot", None)
+    try:
+        import porogauge_boot
+        return porogauge_boot
+    except ImportError: return None
+    finally: sys.path[:] = kept
+def manifest(slot):
+    try:
+        with open("slots/" + slot + "/manifest.json") as f: return json.loads(f.read())
+    except (OSError, ValueError): return None
+frozen = chooser([".frozen"]) is not None
+boot = chooser(sys.path[:])
 try:
     with open("main.py") as f: ours = "gauge" in f.read()
 except OSError: ours = None
+v = os.statvfs("/")
 print(json.dumps([sys.platform, list(sys.implementation.version[:3]),
-    getattr(sys.implementation, "_mpy", 0), s[0] * s[3], ours]))
+    getattr(sys.implementation, "_mpy", 0), v[0] * v[3], ours, frozen,
+    frozen or stat("gauge") is not None, boot and boot.read()[1:],
+    [[used("slots/" + slot), manifest(slot)] for slot in ("a", "b")]]))
 """
-_REMOVE = """
-import os
-def remove(path):
-    try: mode = os.stat(path)[0]
-    except OSError: return
-    if mode & 0x4000:
-        for name in os.listdir(path): remove(path + "/" + name)
-        os.rmdir(path)
-    else: os.remove(path)
-"""
-_HASHES = """
-import os, json, hashlib, binascii
-found = {}
-def walk(path):
-    for name in os.listdir(path):
-        full = path + "/" + name
-        if os.stat(full)[0] & 0x4000: walk(full)
-        else:
-            h = hashlib.sha256()
-            with open(full, "rb") as f:
-                while True:
-                    part = f.read(512)
-                    if not part: break
-                    h.update(part)
-            found[full[%d:]] = binascii.hexlify(h.digest()).decode()
-walk("%s")
-print(json.dumps(found))
-"""
-_SWAP = (
-    _REMOVE
-    + """
-for name in os.listdir("%s"):
-    remove(name + ".old")
-    try: os.rename(name, name + ".old")
-    except OSError: pass
-    os.rename("%s/" + name, name)
-for name in os.listdir("%s") + ["gauge", "board.py", "main.py"]:
-    remove(name + ".old")
-remove("%s")
-remove("board.mpy")
-print("[]")
-"""
-    % ((_STAGE,) * 4)
-)
 
 
 class DeployError(PorogaugeError):
@@ -106,14 +97,48 @@ class DeployError(PorogaugeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Pointer:
+    """Which version a board runs; see `firmware/porogauge_boot.py`."""
+
+    state: str = "settled"
+    runs: str = "own"
+    other: str = ""
+    accepted: int = 0
+    why: str = ""
+
+    @property
+    def good(self) -> str:
+        """The last version that has passed a trial, or came before any."""
+        return self.other if self.state in ("new", "tried") else self.runs
+
+    @property
+    def free(self) -> str:
+        """The slot that an update fills."""
+        return "b" if self.good == "a" else "a"
+
+
+@dataclass(frozen=True, slots=True)
 class BoardInfo:
-    """What a board says about itself. `own_main`: its main.py starts the gauge; None: no file."""
+    """What a board says about itself.
+
+    `own_main`: its main.py starts the gauge; None: no such file. `frozen`: main.py and the chooser
+    of versions are in its image. `own`: it has a gauge outside the slots. `pointer` is None where
+    there is no chooser yet. `slots`: bytes and manifest of each; no manifest: none, or damaged.
+    """
 
     platform: str
     version: tuple[int, ...]
     mpy: int
     free_bytes: int
     own_main: bool | None
+    frozen: bool = False
+    own: bool = False
+    pointer: Pointer | None = None
+    slots: tuple[tuple[int, dict[str, Any] | None], ...] = ((0, None), (0, None))
+
+    def slot(self, name: str) -> tuple[int, dict[str, Any] | None]:
+        """Bytes and manifest of slot "a" or "b"; (0, None) for another version."""
+        return self.slots["ab".index(name)] if name in ("a", "b") else (0, None)
 
     @property
     def architecture(self) -> str | None:
@@ -182,17 +207,40 @@ class Board:
 
     def info(self) -> BoardInfo:
         """Ask the board what it is."""
-        platform, version, mpy, free, ours = self.json(_INFO)
-        return BoardInfo(platform, tuple(version), mpy, free, ours)
+        platform, version, mpy, free, ours, frozen, own, pointer, slots = self.json(_INFO)
+        return BoardInfo(
+            platform,
+            tuple(version),
+            mpy,
+            free,
+            ours,
+            frozen,
+            own,
+            None if pointer is None else Pointer(*pointer),
+            tuple((used, manifest) for used, manifest in slots),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What goes onto a board: name on the board -> SHA-256, and the folder that holds it."""
+    """What goes onto a board.
+
+    `folder` holds the slot's content; `files`: name in the slot -> SHA-256; `root`: files beside
+    the slots, which start the version that is in force: name -> content.
+    """
 
     folder: Path
     files: dict[str, str]
     total_bytes: int
+    manifest: dict[str, Any]
+    root: dict[str, bytes]
+
+    @property
+    def needs_bytes(self) -> int:
+        """Room that the slot takes in the board's file system."""
+        folders = {name.rpartition("/")[0] for name in self.files} | {"slots"}
+        sizes = [(self.folder / name).stat().st_size for name in self.files]
+        return sum(size // _BLOCK * _BLOCK + _BLOCK for size in sizes) + 2 * _BLOCK * len(folders)
 
 
 def source_folders(source: str | None = None) -> tuple[Path, Path]:
@@ -235,7 +283,7 @@ def make_plan(
     if not (folder / "board.py").is_file():
         known = ", ".join(sorted(path.parent.name for path in boards.glob("*/board.py")))
         raise DeployError(f"{folder.name} is not a board; known: {known}")
-    stage = build / _STAGE
+    stage = build / "slot"
     files = {}
     for path in sorted(package.rglob("*.py")):
         if not _for_platform(path, info.platform):
@@ -243,14 +291,31 @@ def make_plan(
         name = "gauge/" + path.relative_to(package).with_suffix(".mpy").as_posix()
         progress(name)
         files[name] = _compile(path, stage / name, name, info.architecture)
-    for name in ("board.py", "main.py"):
-        data = (folder / name).read_bytes()
-        (stage / name).write_bytes(data)
-        files[name] = data
-    total = sum(map(len, files.values()))
+    files["board.py"] = (folder / "board.py").read_bytes()
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = _version_of(package) | {"board": folder.name, "files": hashes}
+    files[MANIFEST] = json.dumps(manifest).encode()
+    for name in ("board.py", MANIFEST):
+        (stage / name).write_bytes(files[name])
+    boot = package.parent / "porogauge_boot.py"
     return Plan(
-        stage, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}, total
+        stage,
+        hashes | {MANIFEST: hashlib.sha256(files[MANIFEST]).hexdigest()},
+        sum(map(len, files.values())),
+        manifest,
+        {path.name: path.read_bytes() for path in (boot, folder / "main.py")},
     )
+
+
+def _version_of(package: Path) -> dict[str, str]:
+    """Firmware version and record layout of a source."""
+    try:
+        return {
+            "firmware": runpy.run_path(str(package / "__init__.py"))["VERSION"],
+            "layout": runpy.run_path(str(package / "record.py"))["LAYOUT_HASH"].hex(),
+        }
+    except (KeyError, OSError, SyntaxError, ImportError, ValueError) as error:
+        raise DeployError(f"{package}: is not the gauge's source: {error}") from None
 
 
 def _compile(path: Path, to: Path, name: str, architecture: str) -> bytes:
@@ -269,49 +334,3 @@ def _compile(path: Path, to: Path, name: str, architecture: str) -> bytes:
         last = (done.stderr.strip() or done.stdout.strip() or "no reason").splitlines()[-1]
         raise DeployError(f"{path}: does not compile for {architecture}: {last}")
     return to.read_bytes()
-
-
-def deploy(
-    board: Board,
-    plan: Plan,
-    *,
-    restart: bool = True,
-    progress: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Copy a plan to a board, check it by hash there, put it in place and restart the board."""
-    progress("clearing what an earlier attempt left")
-    board.json(_REMOVE + f'remove("{_STAGE}")\nprint("[]")')
-    progress(f"copying {len(plan.files)} files, {plan.total_bytes / 1024:.0f} KiB")
-    # 2 KiB/s is the slowest seen (an emulated board without its accelerator); then it hangs.
-    patience = 60 + plan.total_bytes / 1000
-    board.run("fs", "cp", "-r", str(plan.folder), ":", timeout_s=patience)
-    progress("checking")
-    found = board.json(_HASHES % (len(_STAGE) + 1, _STAGE), timeout_s=patience)
-    wrong = sorted(name for name, digest in plan.files.items() if found.get(name) != digest)
-    if wrong or len(found) != len(plan.files):
-        raise DeployError(
-            f"{board.port}: differs on the board: {', '.join(wrong) or 'extra files'}; nothing was"
-            " put in place, try again"
-        )
-    progress("putting it in place")
-    board.json(_SWAP)
-    if restart:
-        progress("restarting the board")
-        board.run("reset")
-
-
-def leave_program(port: str, wait_s: float = 3.0) -> bool:
-    """Ask a running gauge to leave its port to the REPL; False when no gauge answered.
-
-    Raises DeviceBusy when another program has the port.
-    """
-    from gauge.link import protocol
-
-    from .device import service
-
-    try:
-        service(port, protocol.REPL, wait_s)
-    except DeviceAbsent:
-        return False
-    time.sleep(0.5)  # the board sends its last reply and closes before the REPL listens
-    return True

@@ -23,7 +23,15 @@ from .mixing_laws import correction_of_points, correction_percent
 from .recipe_fields import FIELD, LAYER, REQUIRED, Field, plain
 from .stack import METALS, MODES, Film, Layer, layer_words
 
-__all__ = ["LAYERS", "derive", "derived_paths", "film_of", "layer_tables", "read_layers"]
+__all__ = [
+    "LAYERS",
+    "derive",
+    "derived_paths",
+    "film_of",
+    "layer_tables",
+    "read_layers",
+    "read_tables",
+]
 
 LAYERS = "layer"  # key of the array of tables, in a file and among its values
 _SUMS = {field.word: path for path, field in FIELD["recipe"].items() if field.table == "layers"}
@@ -34,67 +42,80 @@ _OWN_LAW = "bruggeman_l"
 Values = dict[str, Any]
 
 
-def read_layers(
-    content: Any, source: str, check: Callable[[Field, Any], Any]
-) -> tuple[tuple[Layer, ...], list[str]]:
+Check = Callable[[Field, Any], Any]
+
+
+def read_layers(content: Any, source: str, check: Check) -> tuple[tuple[Layer, ...], list[str]]:
     """Check the [[layer]] tables of a file: the layers, and what is wrong with them.
 
     `check` normalises one stated value or raises ValueError (as `porogauge.recipe` does it).
     """
+    tables, problems = read_tables(LAYERS, LAYER, content, source, check)
+    for where, values in tables:
+        metal = values["kind"] in METALS
+        if metal and values.get("permittivity") is not None:
+            problems.append(f"{where}.permittivity: a metal has none; legal: leave it out")
+        if not metal and values.get("permittivity") is None:
+            field = LAYER["layer.permittivity"]
+            problems.append(f"{where}.permittivity is missing; legal: {field.legal}")
+        values["count"] = int(values["count"])
+    return () if problems else tuple(Layer(**values) for _, values in tables), problems
+
+
+def read_tables(
+    noun: str, fields: Mapping[str, Field], content: Any, source: str, check: Check
+) -> tuple[list[tuple[str, Values]], list[str]]:
+    """Check the [[noun]] tables of a file field by field: the good ones, and what is wrong.
+
+    Each comes with the text by which errors name it; names are to be different.
+    """
     if not isinstance(content, (list, tuple)):
-        return (), [f"{source}: layer must be an array of tables: write [[layer]]"]
-    layers, problems = [], []
+        return [], [f"{source}: {noun} must be an array of tables: write [[{noun}]]"]
+    tables, problems = [], []
     for number, table in enumerate(content, 1):
-        where = f"{source}: layer {number}"
+        where = f"{source}: {noun} {number}"
         if not isinstance(table, Mapping):
-            problems.append(f"{where} must be a table: write [[layer]]")
+            problems.append(f"{where} must be a table: write [[{noun}]]")
             continue
-        values, found = _read(table, where, check)
+        values, found = _read(noun, fields, table, where, check)
         problems += found
         if not found:
-            layers.append(Layer(**values))
-    names = [layer.name for layer in layers]
+            tables.append((where, values))
+    names = [values["name"] for _, values in tables]
     for name in {name for name in names if names.count(name) > 1}:
-        problems.append(f"{source}: layer.name: '{name}' is there twice; legal: a name of its own")
-    return tuple(layers), problems
+        problems.append(
+            f"{source}: {noun}.name: '{name}' is there twice; legal: a name of its own"
+        )
+    return tables, problems
 
 
 def _read(
-    table: Mapping[str, Any], where: str, check: Callable[[Field, Any], Any]
+    noun: str, fields: Mapping[str, Field], table: Mapping[str, Any], where: str, check: Check
 ) -> tuple[Values, list[str]]:
     values: Values = {}
     problems = []
-    legal = [field.name for field in LAYER.values()]
+    legal = [field.name for field in fields.values()]
     for name, value in table.items():
         if name not in legal:
             close = get_close_matches(str(name), legal, 1, 0.5)
             hint = f" (did you mean '{close[0]}'?)" if close else ""
             problems.append(
-                f"{where}.{name} is not a field of a layer{hint}; legal: {', '.join(legal)}"
+                f"{where}.{name} is not a field of a {noun}{hint}; legal: {', '.join(legal)}"
             )
             continue
-        field = LAYER[f"layer.{name}"]
+        field = fields[f"{noun}.{name}"]
         try:
             values[name] = check(field, value)
         except ValueError as error:
             problems.append(f"{where}.{name}: {error}; legal: {field.legal}")
             values[name] = None
-    for field in LAYER.values():
+    for field in fields.values():
         if field.name in table:
             continue
         if field.default is REQUIRED:
             problems.append(f"{where}.{field.name} is missing; legal: {field.legal}")
         elif field.default is not None:
             values[field.name] = check(field, Decimal(field.default))
-    if problems:
-        return values, problems
-    metal = values["kind"] in METALS
-    if metal and values.get("permittivity") is not None:
-        problems.append(f"{where}.permittivity: a metal has none; legal: leave it out")
-    if not metal and values.get("permittivity") is None:
-        field = LAYER["layer.permittivity"]
-        problems.append(f"{where}.permittivity is missing; legal: {field.legal}")
-    values["count"] = int(values["count"])
     return values, problems
 
 

@@ -94,6 +94,7 @@ def push_files(
     book = book or Book()
     who = person(who)
     device = client.hello.device
+    book.audit.allow("push")
     for roll in book.open_rolls(device):
         raise PorogaugeError(
             f"roll {roll['roll']} runs on {device}: its recipe and calibration are locked;"

@@ -2,7 +2,9 @@
 
 Columns: `device`, those of `porogauge.units.FIELDS`, `wall_time` (UTC, ISO 8601, where the
 boot's clock relation is known), then every word of the record as `raw_<field>`. A number that is
-not valid is empty (CSV) or null. Lists of names are joined by a space in CSV.
+not valid is empty (CSV) or null. Lists of names are joined by a space in CSV. What each column is
+stands in the data dictionary (`porogauge.dictionary`): a Parquet file carries it as metadata,
+`write_dictionary` puts it beside a file.
 
 The file appears under its name only when it is complete.
 """
@@ -22,11 +24,12 @@ from typing import IO, Any
 
 from gauge import record
 
+from . import dictionary
 from .errors import PorogaugeError
 from .store import Clock, Store
 from .units import FIELDS, RAW_PREFIX, decode, raw
 
-__all__ = ["FORMATS", "columns", "export", "rows"]
+__all__ = ["FORMATS", "columns", "export", "rows", "target", "write_dictionary"]
 
 FORMATS = ("csv", "parquet", "jsonl")
 _LISTS = ("flags", "latched", "outputs")
@@ -74,7 +77,7 @@ def rows(
 
 
 @contextmanager
-def _target(to: str, binary: bool) -> Iterator[IO]:
+def target(to: str, binary: bool) -> Iterator[IO]:
     """A file that gets its name when everything was written; '-' is stdout."""
     if to == "-":
         stream = sys.stdout.buffer if binary else sys.stdout
@@ -122,8 +125,17 @@ def export(
     `progress` is called with the number of rows so far, every few hundred rows.
     """
     writer = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[format]
-    with _target(to, binary=format == "parquet") as stream:
+    with target(to, binary=format == "parquet") as stream:
         return writer(stream, rows(store, device, boot, with_raw), columns(with_raw), progress)
+
+
+def write_dictionary(to: str, with_raw: bool = True) -> Path:
+    """Write the data dictionary beside an exported file, as JSON, and return its path."""
+    path = Path(to).with_suffix(".dictionary.json")
+    with target(str(path), binary=False) as stream:
+        json.dump(dictionary.dictionary(with_raw), stream, indent=1)
+        stream.write("\n")
+    return path
 
 
 def _counted(source: Iterator[dict], progress: Callable[[int], None]) -> Iterator[dict]:
@@ -159,6 +171,11 @@ def _jsonl(stream: IO, source: Iterator[dict], names: list[str], progress: Calla
     return count
 
 
+def _metadata(entry: dictionary.Entry) -> dict[str, str]:
+    known = {"unit": entry.unit, "meaning": entry.meaning, "uncertainty": entry.uncertainty}
+    return {name: text for name, text in known.items() if text}
+
+
 def _parquet(stream: IO, source: Iterator[dict], names: list[str], progress: Callable) -> int:
     try:
         import pyarrow as pa
@@ -181,12 +198,15 @@ def _parquet(stream: IO, source: Iterator[dict], names: list[str], progress: Cal
             return pa.float64()
         return pa.int32() if name.startswith(RAW_PREFIX) else pa.int64()
 
+    entries = dictionary.columns()
     schema = pa.schema(
-        [
-            pa.field(name, kind(name), metadata={"help": FIELDS[name]} if name in FIELDS else None)
-            for name in names
-        ]
-    ).with_metadata({"layout_hash": record.LAYOUT_HASH.hex()})
+        [pa.field(name, kind(name), metadata=_metadata(entries[name])) for name in names]
+    ).with_metadata(
+        {
+            "layout_hash": record.LAYOUT_HASH.hex(),
+            "porogauge": json.dumps(dictionary.dictionary(RAW_PREFIX + "seq" in names)),
+        }
+    )
 
     def instant(text: str | None) -> datetime | None:
         return None if text is None else datetime.fromisoformat(text)

@@ -19,17 +19,19 @@ f of porosity moves it by -t f. With a laboratory thickness besides, both follow
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import Any
-
-from gauge import config
+from typing import TYPE_CHECKING, Any
 
 from .book import Book
 from .errors import PorogaugeError, UsageError
 from .rolls import Roll, find, in_force, recipe_values
-from .segments import Segment, porosity_by_thickness, segments, table
-from .store import Store
+from .segments import FIELDS, Segment, porosity_by_thickness, segments, table
+from .store import Store, words_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["PROPERTIES", "Finding", "LabError", "Result", "add", "compare", "results", "withdraw"]
 
@@ -251,35 +253,49 @@ class Finding:
     sentence: str
 
 
+_COMPARED = ("thickness_um", "porosity_percent", "basis_weight_g_m2")
 _K = 2.0  # standard uncertainties within which two values agree
 
 
-def compare(store: Store, roll: Roll, span_m: float = 1.0) -> list[Finding]:
+def compare(
+    store: Store,
+    roll: Roll,
+    span_m: float = 1.0,
+    windows: Mapping[str, np.ndarray] | None = None,
+) -> list[Finding]:
     """Compare results with the gauge's values around their place, and say what disagrees.
 
     `span_m`: length of web around `at_m` whose mean is taken; without a place it is the whole
     roll. Findings on single values come first, then, where basis weights are known, what they
-    say about thickness and permittivity.
+    say about thickness and permittivity. `windows`: as in `porogauge.segments.segments`.
     """
     found: list[Finding] = []
     known = results(store, roll)
+    if windows is None and any(result.property in _COMPARED for result in known):
+        windows = table(store, roll, FIELDS)
     for result in known:
         if result.property in ("thickness_um", "porosity_percent"):
             about = PROPERTIES[result.property].text
-            inline = getattr(_around(store, roll, result.at_m, span_m), result.property)
+            inline = getattr(_around(store, roll, windows, result.at_m, span_m), result.property)
             found.append(_compare(result, inline, about))
     for result in known:
         if result.property == "basis_weight_g_m2":
-            found += _weigh(store, roll, result, known, span_m)
+            found += _weigh(store, roll, windows, result, known, span_m)
     return found
 
 
-def _around(store: Store, roll: Roll, at_m: float | None, span_m: float) -> Segment:
-    metres = table(store, roll, ())["metres"]
+def _around(
+    store: Store,
+    roll: Roll,
+    windows: Mapping[str, np.ndarray],
+    at_m: float | None,
+    span_m: float,
+) -> Segment:
+    metres = windows["metres"]
     low, high = float(metres.min()), float(metres.max())
     if at_m is not None:
         low, high = max(low, at_m - span_m / 2), min(high, at_m + span_m / 2)
-    return segments(store, roll, between=(low, high))[0]
+    return segments(store, roll, between=(low, high), windows=windows)[0]
 
 
 def _none(result: Result, why: str) -> Finding:
@@ -315,7 +331,12 @@ def _compare(result: Result, inline: tuple[float, float] | None, about: str) -> 
 
 
 def _weigh(
-    store: Store, roll: Roll, result: Result, known: list[Result], span_m: float
+    store: Store,
+    roll: Roll,
+    windows: Mapping[str, np.ndarray],
+    result: Result,
+    known: list[Result],
+    span_m: float,
 ) -> list[Finding]:
     """What a basis weight says: alone, and with the thickness of the same place."""
     plan = recipe_values(store, roll.recipe)
@@ -325,7 +346,7 @@ def _weigh(
         return [_none(result, "the film has layers whose mass the recipe does not state")]
     density = float(plan["material.density_g_cm3"])
     u_density = float(plan["material.u_density_g_cm3"])
-    piece = _around(store, roll, result.at_m, span_m)
+    piece = _around(store, roll, windows, result.at_m, span_m)
     if piece.solid_um is None or piece.thickness_um is None:
         return [_none(result, "the gauge has no valid value there")]
     s, u_s = piece.solid_um
@@ -333,7 +354,7 @@ def _weigh(
     first = _compare(result, mass, "basis weight")
     if first.agrees is None:
         return [first]
-    words = config.unpack(in_force(store, roll)[0]["blob"])
+    words = words_of(in_force(store, roll)[0])
     t, u_t = piece.thickness_um
     h = porosity_by_thickness(words, t, s)
     lever = s / t - h  # d(t (1 - phi)) / dt

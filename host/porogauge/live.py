@@ -13,14 +13,23 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import output
 
-__all__ = ["JSONView", "LinesView", "PanelView", "Snapshot", "bar", "make_view", "state_line"]
+__all__ = [
+    "JSONView",
+    "LinesView",
+    "PanelView",
+    "Snapshot",
+    "bar",
+    "bars",
+    "make_view",
+    "state_line",
+]
 
 LINES_EVERY_S = 5.0
 JSON_EVERY_S = 1.0
@@ -202,7 +211,7 @@ class PanelView:
                 ("porosity", porosity, "porosity_ppm"),
             ):
                 line = Text(f"{text:<18}", style="bold")
-                line.append("  " + _spark(self._histories[history]), style="cyan")
+                line.append("  " + bars(self._histories[history]), style="cyan")
                 grid.add_row(name, line)
             grid.add_row("permittivity", Text(permittivity, style="bold"))
             why = "" if v["valid"] else _plain(v["reason"])
@@ -229,8 +238,9 @@ class PanelView:
         return Panel(grid, title=title, title_align="left", expand=False, width=92)
 
 
-def _spark(values: deque) -> str:
+def bars(values: Iterable[float | None]) -> str:
     """A row of little bars: scaled to what is shown, a space where there is no number."""
+    values = list(values)
     numbers = [value for value in values if value is not None]
     if not numbers:
         return ""

@@ -22,6 +22,7 @@ from typing import Any
 
 from gauge import record
 
+from . import journal
 from .errors import DeviceError, PorogaugeError, ProtocolError
 from .live import Snapshot
 from .store import Clock, Store
@@ -33,7 +34,9 @@ COMMIT_EVERY_S = 0.1  # with the link's own delay a record is on disk within a q
 COMMIT_ROWS = 256
 CLOCK_EVERY_S = 10.0
 RATE_OVER_S = 5.0
-DRAIN_S = 3.0  # at the end of a duration: how long to wait for what is still on its way
+JUMP_S = 0.5  # of the wall clock against ours between two looks: it was set
+DRAIN_S = 3.0  # at the end of a duration: how long to wait for what is still on its way,
+FETCH_S = 60.0  # and for what the board has in its flash
 
 
 class Stop:
@@ -67,6 +70,7 @@ class Summary:
     devices: list[str] = field(default_factory=list)
     boots: list[tuple[str, int]] = field(default_factory=list)
     stored: int = 0
+    fetched: int = 0  # of them out of the board's flash
     duplicates: int = 0
     lost: int = 0
     interruptions: int = 0
@@ -78,6 +82,7 @@ class Summary:
             "devices": self.devices,
             "boots": [list(boot) for boot in self.boots],
             "stored": self.stored,
+            "fetched": self.fetched,
             "duplicates": self.duplicates,
             "lost": self.lost,
             "interruptions": self.interruptions,
@@ -114,16 +119,21 @@ class Logger:
         self._clock = clock
         self._rows: dict[tuple[str, int], list] = {}  # received, not yet committed
         self._gaps: list[tuple[str, int, int, int, str]] = []
+        self._journal: list[Any] = []  # entries of the board's flash, received
+        self._untold = 0  # records out of it that nobody was told of
         self._waiting_since: float | None = None
         self._snapshot = Snapshot()
         self._rates: deque[tuple[float, int]] = deque()
         self._newest = -1  # next sequence number on the board, for 'behind'
         self._clock_due = 0.0
+        self._wall_zero_s = 0.0  # wall time at zero of our clock
         self._first: dict[tuple[str, int], int] = {}  # first window that counts, by boot
         self._handlers = {
             "Connected": self._connected,
             "Records": self._records,
             "Gap": self._gap,
+            "Entries": self._entries,
+            "EntriesLost": self._entries,
             "Latest": self._latest,
             "Heartbeat": self._heartbeat,
             "Restarted": self._restarted,
@@ -181,12 +191,18 @@ class Logger:
 
     def _drain(self, stop: Stop) -> None:
         """Store what the board has recorded until now and is still on its way."""
-        deadline = self._clock() + DRAIN_S
+        began = self._clock()
         target = self._newest
-        while self._clock() < deadline and not stop.requested:
+        while not stop.requested:
             self.step(self._clock())
-            if self._snapshot.values.get("seq", -1) + 1 >= target:
+            here = self._snapshot.values.get("seq", -1) + 1 >= target
+            fetching = self.client.fetching
+            if self._clock() - began >= (FETCH_S if fetching else DRAIN_S):
                 break
+            if here and not fetching:
+                break
+        if self.client.fetching:
+            self.view.message("the gauge has more in its flash: the next 'log' fetches the rest")
 
     def _finish(self, began: float) -> None:
         self.flush()
@@ -255,6 +271,10 @@ class Logger:
             self._snapshot.gaps += event.last - event.first + 1
         self._wait()
 
+    def _entries(self, event: Any) -> None:
+        self._journal.append(event)
+        self._wait()
+
     def _latest(self, event: Any) -> None:
         """The newest record, ahead of the stream: for eyes only, never stored."""
         words = dict.fromkeys(record.FIELD_NAMES, 0) | event.values
@@ -306,7 +326,7 @@ class Logger:
         """Commit what has been received, then acknowledge it."""
         if self._waiting_since is None:
             return
-        rows, gaps = self._rows, self._gaps
+        rows, gaps, fetched = self._rows, self._gaps, self._journal
         with self.store.batch():
             for (device, boot), batch in rows.items():
                 new = self.store.append(device, boot, batch)
@@ -314,7 +334,8 @@ class Logger:
                 self.summary.duplicates += len(batch) - new
             for gap in gaps:
                 self.store.gap(*gap)
-        self._rows, self._gaps, self._waiting_since = {}, [], None
+            kept = [(event.device, journal.keep(self.store, event)) for event in fetched]
+        self._rows, self._gaps, self._journal, self._waiting_since = {}, [], [], None
         ends: dict[tuple[str, int], int] = {}
         for (device, boot), batch in rows.items():
             ends[device, boot] = max(row[record.SEQ] for row in batch) + 1
@@ -325,9 +346,29 @@ class Logger:
         # Records come in order, so the last one's successor is where the board may forget to.
         for (_, boot), end in ends.items():
             self.client.commit(boot, end)
+        for device, found in kept:
+            self.client.commit_entries(device, found.next)
+            self._tell(found)
         for (device, boot), batch in rows.items():
             self._on_records(device, boot, batch)
         self._count(sum(map(len, rows.values())))
+
+    def _tell(self, kept: journal.Kept) -> None:
+        """Say what came out of the board's flash."""
+        self.summary.stored += kept.records
+        self.summary.fetched += kept.records
+        self._untold += kept.records
+        self._snapshot.gaps = max(0, self._snapshot.gaps - kept.records)
+        for device, boot in kept.boots:
+            if (device, boot) not in self._first:
+                self._first[device, boot] = self._start(device, boot)
+        for text in kept.news:
+            self.view.message(text)
+        if self._untold and not self.client.fetching:
+            self.view.message(
+                f"{self._untold} windows that nobody had listened to came out of its flash"
+            )
+            self._untold = 0
 
     def _start(self, device: str, boot: int) -> int:
         """The first window of a boot that is stored: what the board had dropped before anybody
@@ -347,7 +388,16 @@ class Logger:
         if relation is None or not self.summary.boots:
             return
         # The link counts in monotonic time, which no correction of the wall clock disturbs.
-        wall_s = relation.host_zero_s + time.time() - self._clock()
+        zero_s = time.time() - self._clock()
+        jump_s = zero_s - self._wall_zero_s
+        if self._wall_zero_s and abs(jump_s) > JUMP_S:
+            self.store.event("clock_set", {"by_s": round(jump_s, 3)})
+            self.view.message(
+                f"this computer's clock was set by {jump_s:+.1f} s: the boot's times follow it;"
+                " records are counted by the gauge's own clock, none is affected"
+            )
+        self._wall_zero_s = zero_s
+        wall_s = relation.host_zero_s + zero_s
         clock = Clock(
             board_us=round(relation.board_zero_s * 1e6),
             wall_s=wall_s,

@@ -12,7 +12,17 @@ from typing import Any
 
 import click
 
-__all__ = ["emit", "is_json", "json_option", "note", "say", "set_json", "terminal", "warn"]
+__all__ = [
+    "emit",
+    "is_json",
+    "json_option",
+    "note",
+    "say",
+    "set_json",
+    "terminal",
+    "visible",
+    "warn",
+]
 
 _machine = False
 
@@ -70,3 +80,22 @@ json_option = click.option(
     callback=_set,
     help="JSON Lines on stdout, for machines.",
 )
+
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of characters without a glyph
+_LONGEST = 600
+
+
+def visible(text: object) -> str:
+    """A text as it may be shown, wherever it comes from.
+
+    What cannot be seen, moves a terminal's cursor or turns the writing is spelled out; what is
+    very long is cut.
+    """
+    import unicodedata
+
+    text = str(text)
+    shown = "".join(
+        f"\\u{ord(c):04x}" if unicodedata.category(c) in _UNSEEN else c for c in text[:_LONGEST]
+    )
+    return shown if len(text) <= _LONGEST else f"{shown}... ({len(text)} characters)"

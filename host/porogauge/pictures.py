@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gauge import config, record
 
 from .errors import PorogaugeError
-from .store import Store
+from .store import Store, words_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def _limits(store: Store, device: str, boot: int) -> Mapping[str, float]:
     stored = store.configurations(device, boot)
     if not stored:
         return {}
-    words = config.unpack(stored[-1]["blob"])
+    words = words_of(stored[-1])
     found = {}
     for quantity, unit, factor in (("thickness", "8nm", 8000), ("porosity", "ppm", 10_000)):
         for end in ("lolo", "lo", "hi", "hihi"):

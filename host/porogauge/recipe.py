@@ -24,18 +24,19 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
 from gauge import config, record
 
-from . import contradictions
+from . import contradictions, notation
 from .derived import LAYERS, derive, derived_paths, layer_tables, read_layers
 from .errors import PorogaugeError
 from .recipe_fields import FIELD, INDEX, KINDS, NODES, REQUIRED, Field, laser_models, plain
 from .recipe_toml import dumps, shipped_recipe, standard_calibration, standard_recipe, template
 from .recipe_values import checked, nearest, normal
+from .rollers import ROLLERS, Roller, read_rollers, roller_tables
 from .stack import Layer
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "template",
 ]
 
+_ARRAYS = {LAYERS: layer_tables, ROLLERS: roller_tables}  # of tables: how they are in a file
 Values = dict[str, Any]  # path -> normalised value (Decimal, int, str, tuple or None)
 
 
@@ -71,8 +73,6 @@ class RecipeError(PorogaugeError):
 
 def load(path: str | Path) -> dict[str, Any]:
     """Read a TOML file with exact numbers (Decimal). Raises RecipeError naming file and line."""
-    import tomllib
-
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -82,11 +82,9 @@ def load(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError([f"{path}: cannot be read: {error}"]) from None
     try:
-        return tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError([f"{path}: is not TOML: {error}"]) from None
-    except (InvalidOperation, ValueError) as error:
-        raise RecipeError([f"{path}: has a number that cannot be read: {error}"]) from None
+        return notation.toml(text, exact=True)
+    except ValueError as error:
+        raise RecipeError([f"{path}: {error}"]) from None
 
 
 def normalise(kind: str, data: Mapping[str, Any], source: str) -> Values:
@@ -100,13 +98,18 @@ def normalise(kind: str, data: Mapping[str, Any], source: str) -> Values:
     problems: list[str] = []
     values: Values = {}
     layers: tuple[Layer, ...] = ()
+    rollers: tuple[Roller, ...] = ()
     for table, content in data.items():
         if table == LAYERS and kind == "recipe":
             layers, found = read_layers(content, source, checked)
             problems += found
             continue
+        if table == ROLLERS and kind == "recipe":
+            rollers, found = read_rollers(content, source, checked)
+            problems += found
+            continue
         if table not in tables:
-            legal = tables + [LAYERS] if kind == "recipe" else tables
+            legal = tables + [LAYERS, ROLLERS] if kind == "recipe" else tables
             problems.append(
                 f"{source}: [{table}] is not a table of a {kind}{nearest(table, legal)};"
                 f" legal: {', '.join(legal)}"
@@ -143,7 +146,7 @@ def normalise(kind: str, data: Mapping[str, Any], source: str) -> Values:
         if path not in values:
             values[path] = values[field.default[1:]]
     if kind == "recipe":
-        values[LAYERS] = layers
+        values[LAYERS], values[ROLLERS] = layers, rollers
         problems = derive(values, stated)
         if problems:
             raise RecipeError([f"{source}: {text}" for text in problems])
@@ -165,9 +168,9 @@ def content_id(kind: str, values: Values) -> int:
     for path, value in values.items():
         if path in derived:
             continue
-        if path == LAYERS:
+        if path in _ARRAYS:
             if value:
-                stated[path] = _spelled(layer_tables(value))
+                stated[path] = _spelled(_ARRAYS[path](value))
             continue
         default = fields[path].default
         if default is not REQUIRED and not str(default).startswith("="):
@@ -287,7 +290,7 @@ def split(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     the kind that is there, whose check refuses it.
     """
     tables = {kind: {field.table for field in FIELD[kind].values()} for kind in KINDS}
-    tables["recipe"].add(LAYERS)
+    tables["recipe"] |= _ARRAYS.keys()
     found = {
         kind: {name: content for name, content in data.items() if name in tables[kind]}
         for kind in KINDS

@@ -31,6 +31,7 @@ __all__ = [
     "KINDS",
     "LAB_PROPERTIES",
     "LAYER",
+    "ROLLER",
     "NODES",
     "REQUIRED",
     "Field",
@@ -358,6 +359,15 @@ LAYER = _fields(
      "Standard uncertainty of the permittivity.", "number", ("0", "100")),
     ("layer.count", "", 1, None, 1, 1,
      "How many such layers: 2 for skins on both faces.", "integer", (1, 10)),
+)
+
+# Fields of each [[roller]] table of a recipe: what turns on the line; the board knows none
+ROLLER = _fields(
+    ("roller.name", "", 1, None, _R, "calender", "What it is called on the line.", "text"),
+    ("roller.circumference_mm", "millimetres", 1, None, None, "900",
+     "Length of web in a turn; or state the diameter.", "number", ("1", "100000")),
+    ("roller.diameter_mm", "millimetres", 1, None, None, None,
+     "Where it meets the web; or state the circumference.", "number", ("0.3", "30000")),
 )
 # fmt: on
 

@@ -16,9 +16,12 @@ from typing import Any
 
 from gauge import record
 
-from .recipe_fields import FIELD, LAYER, Field, plain
+from .recipe_fields import FIELD, LAYER, ROLLER, Field, plain
 
 __all__ = ["dumps", "shipped_recipe", "standard_calibration", "standard_recipe", "template"]
+
+
+_ARRAYS = {"layer": LAYER, "roller": ROLLER}  # of tables
 
 
 def _toml(value: Any) -> str:
@@ -49,10 +52,11 @@ def dumps(kind: str, data: Mapping[str, Any], comments: bool = True, head: str =
             table = field.table
             lines += ["", f"[{table}]"]
         lines += _field(field, content, comments)
-    for layer in data.get("layer", ()):
-        lines += ["", "[[layer]]"]
-        for field in LAYER.values():
-            lines += _field(field, layer, comments)
+    for name, fields in _ARRAYS.items():
+        for content in data.get(name, ()):
+            lines += ["", f"[[{name}]]"]
+            for field in fields.values():
+                lines += _field(field, content, comments)
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
@@ -115,7 +119,8 @@ def template(kind: str) -> str:
     """Return the commented example file of a kind ("recipe" or "calibration")."""
     text = dumps(kind, _standard(kind), head=_HEADS[kind])
     if kind == "recipe":
-        text += "\n" + "\n".join("# " + line for line in _layer_example()) + "\n"
+        for name, about in _EXAMPLES.items():
+            text += "\n" + "\n".join(f"# {line}" for line in _example(name, about)) + "\n"
     return text
 
 
@@ -126,9 +131,17 @@ def shipped_recipe(grade: str) -> str:
     return (files(__package__) / "data" / "recipes" / f"{grade}.toml").read_text(encoding="utf-8")
 
 
-def _layer_example() -> list[str]:
-    lines = ["What lies on the film is subtracted, one table for each kind of layer:", "[[layer]]"]
-    for field in LAYER.values():
+_EXAMPLES = {
+    "layer": "What lies on the film is subtracted, one table for each kind of layer:",
+    "roller": "Rollers of the line, whose turns the statistics look for, one table for each:",
+}
+
+
+def _example(name: str, about: str) -> list[str]:
+    lines = [about, f"[[{name}]]"]
+    for field in _ARRAYS[name].values():
+        if field.example is None:
+            continue
         legal = "" if field.kind == "text" else f" ({field.legal})"
         number = field.kind == "number"
         example = Decimal(field.example) if number else field.example

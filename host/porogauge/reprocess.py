@@ -24,7 +24,7 @@ from .book import Book
 from .recipe import replace_part
 from .replay import References, Replay, ReplayError, reference_of, refusals
 from .rolls import Roll, Span, spans
-from .store import Store
+from .store import Store, words_of
 from .store_file import RECOMPUTED
 
 __all__ = ["Mismatch", "Reprocessed", "changed_words", "recompute", "reprocess", "side_by_side"]
@@ -148,7 +148,7 @@ class _Boot:
         blob = bytes(rows[-1]["blob"])
         if blob == self._blob:
             return
-        words = config.unpack(blob)
+        words = words_of(rows[-1])
         wanted = self._change(words)
         refused, told = refusals(words, wanted)
         if refused:
@@ -347,7 +347,7 @@ def _keep(
 
 def _ids(store: Store, roll: Roll, change: Callable[[array], array]) -> tuple[int, int]:
     boot = spans(store, roll)[-1].boot
-    words = change(config.unpack(store.configurations(roll.device, boot)[-1]["blob"]))
+    words = change(words_of(store.configurations(roll.device, boot)[-1]))
     return words[config.RECIPE_ID], words[config.CALIBRATION_ID]
 
 

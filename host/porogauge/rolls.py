@@ -19,14 +19,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from . import notation
 from .book import Book, BookError
 from .errors import PorogaugeError, UsageError
 from .grades import grade as find_grade
-from .store import Store
+from .store import Store, StoreError
 
 __all__ = [
     "Event",
@@ -142,12 +142,10 @@ def spans(store: Store, roll: Roll) -> list[Span]:
     """Ranges of windows of a roll, over restarts of the board; up to the newest while it runs."""
     first, last = roll.events[0], roll.events[-1]
     found = []
-    for boot in sorted(b["boot"] for b in store.boots() if b["device"] == roll.device):
-        known = store.known(roll.device, boot)
-        if not known or boot < first.boot or (roll.ended and boot > last.boot):
+    for boot, oldest, high in store.extents(roll.device):
+        if boot < first.boot or (roll.ended and boot > last.boot):
             continue
-        low = max(known[0][0], first.seq if boot == first.boot else 0)
-        high = known[-1][1]
+        low = max(oldest, first.seq if boot == first.boot else 0)
         if roll.ended and boot == last.boot:
             high = min(high, last.seq)
         if low <= high:
@@ -173,12 +171,13 @@ def in_force(store: Store, roll: Roll) -> list[dict[str, Any]]:
 
 def document(store: Store, kind: str, id: int) -> dict[str, Any] | None:
     """Tables of a recipe or calibration that the database has as a file; None: it has not."""
-    import tomllib
-
     rows = store.query(f"SELECT toml FROM {kind}s WHERE id=?", (id,))
     if not rows or rows[0][0] is None:
         return None
-    return tomllib.loads(rows[0][0], parse_float=Decimal)
+    try:
+        return notation.toml(rows[0][0], exact=True)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{store.path}: is damaged: its {kind} {id:08x} {error}") from None
 
 
 def recipe_values(store: Store, id: int) -> dict[str, Any]:

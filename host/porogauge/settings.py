@@ -24,6 +24,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import notation
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,12 +60,10 @@ def read(path: str | Path | None = None) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
-    import tomllib
-
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: is not TOML: {error}") from None
+        return notation.toml(text)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def default_map(

@@ -24,13 +24,15 @@ import json
 import os
 import sqlite3
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gauge import record
+from gauge import config, record
 
+from . import notation
 from .store_file import (
     APPLICATION_ID,
     FORMAT,
@@ -40,15 +42,14 @@ from .store_file import (
     Completeness,
     ConflictError,
     Lock,
-    Range,
     StoreError,
     check_format,
     explain,
-    holes,
 )
+from .store_sequences import Sequences
 from .units import decode
 
-__all__ = ["Clock", "Completeness", "ConflictError", "Store", "StoreError"]
+__all__ = ["Clock", "Completeness", "ConflictError", "Store", "StoreError", "words_of"]
 
 _QUICK_CHECK_BYTES = 64 << 20  # larger files are checked at open only after an unclean end
 
@@ -60,7 +61,18 @@ _INSERT = (
 _ROW = f"SELECT {', '.join(record.FIELD_NAMES)} FROM records WHERE device=? AND boot=?"
 
 
-class Store:
+def words_of(configuration: Mapping[str, Any]) -> array:
+    """Words of a row of `Store.configurations`. Raises StoreError when they are damaged."""
+    try:
+        return config.unpack(configuration["blob"])
+    except ValueError as error:
+        raise StoreError(
+            f"the configuration of calibration {configuration['calibration_id']:08x} in the"
+            f" database cannot be used: {error}"
+        ) from None
+
+
+class Store(Sequences):
     """A database file. Use as a context manager, or call `close`.
 
     `path` may be ":memory:". With `read_only` nothing is written and the file must exist; any
@@ -73,9 +85,11 @@ class Store:
     ):
         self.path = str(path)
         self.read_only = read_only
+        self.at_rest = False  # nobody writes: it is read without a lock
         self._lock: Lock | None = None
         self._devices: dict[str, int] = {}
         self._depth = 0
+        self._place: tuple[int, int] | None = None  # file that is written: device, inode
         memory = self.path == ":memory:"
         existing = not memory and os.path.exists(self.path)
         if read_only and not existing:
@@ -90,15 +104,21 @@ class Store:
         unclean = existing and os.path.exists(wal) and os.path.getsize(wal) > 0
         try:
             if read_only:
-                frozen = "&immutable=1" if not unclean and not os.access(wal, os.F_OK) else ""
+                self.at_rest = not unclean and not os.access(wal, os.F_OK)
+                frozen = "&immutable=1" if self.at_rest else ""
                 uri = f"{Path(self.path).absolute().as_uri()}?mode=ro{frozen}"
                 self._db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
             else:
                 self._db = sqlite3.connect(self.path, isolation_level=None, timeout=10)
             self._open(existing, check, unclean)
+            if not memory and not read_only:
+                self._place = self._find()
         except sqlite3.Error as error:
             self.close()
             raise explain(error, self.path) from None
+        except UnicodeDecodeError:  # SQLite quotes what is damaged
+            self.close()
+            raise explain(sqlite3.DatabaseError("malformed: no text"), self.path) from None
         except BaseException:
             self.close()
             raise
@@ -174,6 +194,7 @@ class Store:
                 self._db.execute("BEGIN IMMEDIATE")
             yield
             if self._depth == 1:
+                self._check_place()
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
@@ -183,6 +204,23 @@ class Store:
             raise
         finally:
             self._depth -= 1
+
+    def _find(self) -> tuple[int, int] | None:
+        """What is under the file's name; None: nothing."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_place(self) -> None:
+        """Raise StoreError when the file has lost its name: what is committed would be gone."""
+        if self._place is not None and self._find() != self._place:
+            raise StoreError(
+                f"{self.path}: was moved or deleted while it is written; put it back, beside its"
+                f" {os.path.basename(self.path)}-wal, and start again: the board keeps what is not"
+                " yet stored"
+            )
 
     def _undo(self) -> None:
         if self._depth == 1:
@@ -268,6 +306,9 @@ class Store:
             new = self._db.total_changes - before
             if new != len(rows):
                 self._compare(device, key, boot, rows)
+            if new:
+                seqs = [row[record.SEQ] for row in rows]
+                self._fill(key, boot, min(seqs), max(seqs))
         return new
 
     def _compare(self, device: str, key: int, boot: int, rows: list[tuple[int, ...]]) -> None:
@@ -284,15 +325,6 @@ class Store:
                     " nothing was overwritten. The board's boot counter has started again (its"
                     " file system was erased): log into a new file"
                 )
-
-    def gap(self, device: str, boot: int, from_seq: int, to_seq: int, cause: str) -> bool:
-        """Note windows that the board no longer has; True when the row is new."""
-        with self.batch():
-            cursor = self._db.execute(
-                "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?)",
-                (self.device_id(device, True), boot, from_seq, to_seq, cause, time.time()),
-            )
-            return cursor.rowcount == 1
 
     def event(
         self,
@@ -324,8 +356,6 @@ class Store:
 
         Raises ValueError (of `gauge.config.unpack`) when the blob is damaged.
         """
-        from gauge import config
-
         words = config.unpack(blob)
         ids = words[config.RECIPE_ID], words[config.CALIBRATION_ID]
         with self.batch():
@@ -354,66 +384,6 @@ class Store:
         except sqlite3.Error as error:
             raise explain(error, self.path) from None
 
-    def _where(self, device: str | None, boot: int | None, table: str = "") -> tuple[str, list]:
-        clauses, values = [], []
-        if device is not None:
-            clauses.append(f"{table}device=?")
-            values.append(self.device_id(device))
-        if boot is not None:
-            clauses.append(f"{table}boot=?")
-            values.append(boot)
-        return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
-
-    def known(self, device: str, boot: int) -> list[Range]:
-        """Ranges of sequence numbers that are stored, ascending: where a session resumes."""
-        where, values = self._where(device, boot)
-        first, last, count = self.query(
-            f"SELECT min(seq), max(seq), count(*) FROM records{where}", values
-        )[0]
-        if not count:
-            return []
-        if count == last - first + 1:  # the ordinary case, at the cost of one index scan
-            return [(first, last)]
-        return self.query(
-            "SELECT min(seq), max(seq) FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq)"
-            f" AS island FROM records{where}) GROUP BY island ORDER BY 1",
-            values,
-        )
-
-    def settled(self, device: str, boot: int) -> list[Range]:
-        """Ranges that need not come again: stored, or explained by a gap. Merged, ascending."""
-        spans = self.known(device, boot)
-        spans += [(row["from_seq"], row["to_seq"]) for row in self.gaps(device, boot)]
-        merged: list[Range] = []
-        for low, high in sorted(spans):
-            if merged and low <= merged[-1][1] + 1:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-            else:
-                merged.append((low, high))
-        return merged
-
-    def completeness(self, device: str, boot: int, first: int | None = None) -> Completeness:
-        """What is stored of a boot, what a gap row explains, and what is missing.
-
-        Counted from `first` (default: the first stored or explained window) to the last one.
-        """
-        stored = self.known(device, boot)
-        rows = self.gaps(device, boot)
-        spans = stored + [(row["from_seq"], row["to_seq"]) for row in rows]
-        if not spans:
-            return Completeness(device, boot, 0, -1, 0, 0, ())
-        start = min(low for low, _ in spans) if first is None else first
-        end = max(high for _, high in spans)
-        count = sum(high - max(low, start) + 1 for low, high in stored if high >= start)
-        missing = holes(spans, start, end)
-        windows = max(0, end - start + 1)
-        gaps = windows - count - sum(high - low + 1 for low, high in missing)
-        return Completeness(device, boot, start, end, count, gaps, tuple(missing))
-
-    def missing(self, device: str, boot: int, first: int | None = None) -> list[Range]:
-        """Ranges between the first and last window that are neither stored nor explained."""
-        return list(self.completeness(device, boot, first).missing)
-
     def boots(self) -> list[dict[str, Any]]:
         """Every (device, boot) that has something stored, by device and boot, with its clock."""
         names = ("device", "boot", "board", "firmware", "first_seen", "last_seen")
@@ -432,16 +402,10 @@ class Store:
             found.append(dict(zip(names, row[:6], strict=True)) | {"clock": clock})
         return found
 
-    def gaps(self, device: str | None = None, boot: int | None = None) -> list[dict[str, Any]]:
-        """Gap rows, in order."""
-        where, values = self._where(device, boot, "g.")
-        names = ("device", "boot", "from_seq", "to_seq", "cause", "noted")
-        rows = self.query(
-            "SELECT d.device, g.boot, g.from_seq, g.to_seq, g.cause, g.noted FROM gaps g"
-            f" JOIN devices d ON d.id=g.device{where} ORDER BY 1, 2, 3",
-            values,
-        )
-        return [dict(zip(names, row, strict=True)) for row in rows]
+    def fetched(self, device: str) -> int | None:
+        """Next entry of a device's flash journal to be fetched; None: there was none yet."""
+        rows = self.query("SELECT journal_next FROM devices WHERE device=?", (device,))
+        return rows[0][0] if rows else None
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Events, oldest first."""
@@ -451,7 +415,13 @@ class Store:
             (kind, kind),
         )
         names = ("time", "kind", "device", "boot", "text")
-        return [dict(zip(names, row, strict=True)) | {"text": json.loads(row[4])} for row in rows]
+        try:
+            return [
+                dict(zip(names, row, strict=True)) | {"text": notation.json(row[4])}
+                for row in rows
+            ]
+        except ValueError as error:
+            raise StoreError(f"{self.path}: is damaged: an event is no JSON: {error}") from None
 
     def configurations(self, device: str, boot: int) -> list[dict[str, Any]]:
         """Configurations of a boot in order of `from_seq`, with the files where known."""
@@ -465,6 +435,10 @@ class Store:
             values,
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def image(self) -> bytes:
+        """All bytes of the database's file; of one in memory, those that it would have."""
+        return self._db.serialize()
 
     def count(self, device: str | None = None, boot: int | None = None) -> int:
         """Number of records."""

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x504F524F  # "PORO": `file` and other tools can tell what the database is
-FORMAT = 2
+FORMAT = 3
 LAYOUT_HEX = record.LAYOUT_HASH.hex()
 
 
@@ -104,27 +104,28 @@ RECOMPUTED = tuple(
 _RECOMPUTED_COLUMNS = ",\n    ".join(f"{name} INTEGER NOT NULL" for name in RECOMPUTED)
 _COLUMNS = ",\n    ".join(f"{name} INTEGER NOT NULL" for name in record.FIELD_NAMES)
 SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE devices (
     id INTEGER PRIMARY KEY,
     device TEXT NOT NULL UNIQUE,   -- unique id of the board, hexadecimal
     board TEXT, firmware TEXT,     -- as it said last
-    first_seen REAL NOT NULL, last_seen REAL NOT NULL  -- Unix time
-);
+    first_seen REAL NOT NULL, last_seen REAL NOT NULL, -- Unix time
+    journal_next INTEGER           -- entry of its flash journal to be fetched next; NULL: any
+) STRICT;
 CREATE TABLE boots (
     device INTEGER NOT NULL REFERENCES devices(id),
     boot INTEGER NOT NULL,
     firmware TEXT, first_seen REAL NOT NULL, last_seen REAL NOT NULL,
     clock_board_us INTEGER, clock_wall_s REAL, clock_rate REAL, clock_u_s REAL,
     PRIMARY KEY (device, boot)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 -- A rowid table: the key's own index then covers every question about sequence numbers.
 CREATE TABLE records (
     device INTEGER NOT NULL REFERENCES devices(id),
     boot INTEGER NOT NULL,
     {_COLUMNS},
     PRIMARY KEY (device, boot, seq)
-);
+) STRICT;
 CREATE INDEX records_flagged ON records (device, boot, seq, flags) WHERE flags <> 0;
 CREATE TABLE gaps (
     device INTEGER NOT NULL REFERENCES devices(id),
@@ -132,18 +133,32 @@ CREATE TABLE gaps (
     from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL CHECK (to_seq >= from_seq),
     cause TEXT NOT NULL, noted REAL NOT NULL,
     PRIMARY KEY (device, boot, from_seq, to_seq)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
+-- What the board kept in its flash, each entry once; batches of records become records, those of
+-- another layout stay here as they came.
+CREATE TABLE journal (
+    device INTEGER NOT NULL REFERENCES devices(id),
+    boot INTEGER NOT NULL,         -- in which it was written
+    entry INTEGER NOT NULL,        -- number on the board, over all boots
+    kind INTEGER NOT NULL,         -- index into gauge.journal.KIND_NAMES
+    payload BLOB NOT NULL, fetched REAL NOT NULL,
+    PRIMARY KEY (device, boot, entry)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
     time REAL NOT NULL,            -- Unix time
     kind TEXT NOT NULL,
     device INTEGER REFERENCES devices(id), boot INTEGER,
     text TEXT NOT NULL             -- JSON object
-);
+) STRICT;
 CREATE INDEX events_kind ON events (kind, time);
 -- What was in force: the file as it was sent, by the id that the board carries.
-CREATE TABLE recipes (id INTEGER PRIMARY KEY, name TEXT, toml TEXT, first_seen REAL NOT NULL);
-CREATE TABLE calibrations (id INTEGER PRIMARY KEY, name TEXT, toml TEXT, first_seen REAL NOT NULL);
+CREATE TABLE recipes (
+    id INTEGER PRIMARY KEY, name TEXT, toml TEXT, first_seen REAL NOT NULL
+) STRICT;
+CREATE TABLE calibrations (
+    id INTEGER PRIMARY KEY, name TEXT, toml TEXT, first_seen REAL NOT NULL
+) STRICT;
 CREATE TABLE configurations (
     device INTEGER NOT NULL REFERENCES devices(id),
     boot INTEGER NOT NULL,
@@ -151,7 +166,7 @@ CREATE TABLE configurations (
     recipe INTEGER NOT NULL, calibration INTEGER NOT NULL,
     blob BLOB NOT NULL,            -- gauge.config words as read from the board
     PRIMARY KEY (device, boot, from_seq)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 -- A roll: what happened to it, in order; its windows lie between its first and last event.
 CREATE TABLE rolls (
     id INTEGER PRIMARY KEY,
@@ -160,7 +175,7 @@ CREATE TABLE rolls (
     grade TEXT NOT NULL,
     recipe INTEGER NOT NULL, calibration INTEGER NOT NULL,  -- in force at its start
     started REAL NOT NULL          -- Unix time
-);
+) STRICT;
 CREATE TABLE roll_events (
     id INTEGER PRIMARY KEY,
     roll INTEGER NOT NULL REFERENCES rolls(id),
@@ -168,7 +183,7 @@ CREATE TABLE roll_events (
     boot INTEGER NOT NULL, seq INTEGER NOT NULL,  -- first window of what begins, last at the end
     time REAL NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
     head TEXT NOT NULL             -- of the audit log, with the entry of this event
-);
+) STRICT;
 -- Results of the laboratory: never changed; one that was wrong is withdrawn by a row of its own.
 CREATE TABLE lab (
     id INTEGER PRIMARY KEY,
@@ -178,7 +193,7 @@ CREATE TABLE lab (
     method TEXT, operator TEXT, instrument TEXT,
     withdraws INTEGER REFERENCES lab(id),
     time REAL NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, head TEXT NOT NULL
-);
+) STRICT;
 -- What records became with another calibration or recipe, beside the records.
 CREATE TABLE reprocessings (
     id INTEGER PRIMARY KEY,
@@ -186,13 +201,13 @@ CREATE TABLE reprocessings (
     recipe INTEGER NOT NULL, calibration INTEGER NOT NULL,
     time REAL NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, head TEXT NOT NULL,
     report TEXT NOT NULL           -- JSON object: how the references were taken, differences
-);
+) STRICT;
 CREATE TABLE reprocessed (
     run INTEGER NOT NULL REFERENCES reprocessings(id),
     boot INTEGER NOT NULL, seq INTEGER NOT NULL,
     {_RECOMPUTED_COLUMNS},
     PRIMARY KEY (run, boot, seq)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 """
 
 

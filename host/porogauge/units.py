@@ -178,7 +178,8 @@ def decode_status(words: Mapping[str, int]) -> dict[str, Any]:
         return get(name) / factor if there else None
 
     def hexadecimal(name: str) -> str | None:
-        return f"{get(name):08x}" if get("configured") else None
+        known = get("configured") and get(name) is not None
+        return f"{get(name):08x}" if known else None
 
     return {
         "state": named("state", record.STATE_NAMES),

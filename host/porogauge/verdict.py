@@ -15,17 +15,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gauge import config
 
 from . import grades, lab
 from .recipe_check import FIT_DAYS
 from .rolls import Roll, in_force, recipe_values
+from .segments import FIELDS as SEGMENT_FIELDS
 from .segments import Segment, segments, table
-from .store import Store
+from .store import Store, words_of
 
-__all__ = ["RollVerdict", "judge"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["FIELDS", "RollVerdict", "judge"]
+
+FIELDS = (*SEGMENT_FIELDS, "rh_ppm")  # of windows that a verdict is made of
 
 INLINE = ("thickness_um", "porosity_percent", "permittivity")
 _LEAST = 0.9  # of the segments that are due must have been measured
@@ -45,17 +51,25 @@ class RollVerdict:
     notes: tuple[str, ...]
 
 
-def judge(store: Store, roll: Roll, guard: float | None = None) -> RollVerdict:
+def judge(
+    store: Store,
+    roll: Roll,
+    guard: float | None = None,
+    windows: Mapping[str, np.ndarray] | None = None,
+) -> RollVerdict:
     """Judge a roll by the claims of its grade.
 
     `guard`: standard uncertainties by which a value has to be inside (default: the recipe's
-    guard factor, 2 where it states none).
+    guard factor, 2 where it states none). `windows`: the roll's table of `FIELDS` where it was
+    read already.
     """
+    if windows is None:
+        windows = table(store, roll, FIELDS)
     notes = [] if roll.ended else ["the roll has not ended: this is what is known so far"]
     forces = in_force(store, roll)
     hidden = False
     if forces:
-        words = config.unpack(forces[0]["blob"])
+        words = words_of(forces[0])
         if guard is None:
             guard = words[config.GUARD_C2] / 100 or _GUARD
         hidden = words[config.POROSITY_MODE] != config.POROSITY_MEASURED
@@ -68,7 +82,7 @@ def judge(store: Store, roll: Roll, guard: float | None = None) -> RollVerdict:
         for name in INLINE
         if name == "thickness_um" or not (hidden or grade.in_laboratory(name))
     ]
-    pieces = segments(store, roll)
+    pieces = segments(store, roll, windows=windows)
     measured = [piece for piece in pieces if piece.windows]
     values: dict[str, list[tuple[float, float]]] = {
         name: [value for piece in measured if (value := getattr(piece, name)) is not None]
@@ -83,7 +97,8 @@ def judge(store: Store, roll: Roll, guard: float | None = None) -> RollVerdict:
         else:
             values.setdefault(result.property, []).append((result.value, result.u))
     recipe = recipe_values(store, roll.recipe)
-    beyond = _beyond_fit(recipe, roll, measured, _humidity(store, roll)) if recipe else ""
+    rh_percent = float(windows["rh_ppm"].mean()) / 1e4
+    beyond = _beyond_fit(recipe, roll, measured, rh_percent) if recipe else ""
     claims = []
     for verdict in grades.verdicts(roll.grade, values, guard):
         if verdict.property in inline:
@@ -100,7 +115,7 @@ def judge(store: Store, roll: Roll, guard: float | None = None) -> RollVerdict:
                 verdict = _undecided(verdict, beyond)
         claims.append(verdict)
     notes += _not_sampled(recipe, lab.results(store, roll), pieces)
-    for finding in lab.compare(store, roll):
+    for finding in lab.compare(store, roll, windows=windows):
         if finding.agrees is False:
             notes.append(finding.sentence)
     return RollVerdict(
@@ -126,11 +141,6 @@ def _not_sampled(
                 f" {length_m:.0f} m, {there} there"
             )
     return found
-
-
-def _humidity(store: Store, roll: Roll) -> float:
-    """Mean relative humidity at the head, percent."""
-    return float(table(store, roll, ("rh_ppm",))["rh_ppm"].mean()) / 1e4
 
 
 def _beyond_fit(

@@ -2,16 +2,20 @@
 
     python fake_gauge.py --boot 3 --rate 400 --records 2000
 
-Prints the port's number and serves one client after the other until its stdin is closed. The
-records follow from their sequence number (`words`), so that a test knows every word of them.
+Prints the port's number and serves one client after the other until its stdin is closed. With
+`--tty PATH` it is on a terminal under that name in place of the socket; a line on stdin pulls the
+plug, the next one puts it back. The records follow from their sequence number (`words`), so that
+a test knows every word of them.
 """
 
 import argparse
+import os
 import random
 import select
 import socket
 import sys
 import time
+from binascii import crc32
 
 import porogauge  # noqa: F401  (lets `gauge` be imported on CPython)
 from gauge import config, health, record
@@ -88,6 +92,51 @@ class Transport:
         return n
 
 
+class Tty:
+    """The same over a terminal, which can be unplugged; it has the name `path` while it is there.
+
+    Its other end is kept open, so that the bytes wait for a client, as far as there is room.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self.ends = None
+        self.plug()
+
+    def plug(self):
+        """Come, or go."""
+        if self.ends is not None:
+            os.unlink(self.path)
+            for end in self.ends:
+                os.close(end)
+            self.ends = None
+            return
+        import tty
+
+        self.ends = os.openpty()
+        tty.setraw(self.ends[1])
+        os.set_blocking(self.ends[0], False)
+        os.symlink(os.ttyname(self.ends[1]), self.path)
+
+    def write(self, buf, n):
+        if self.ends is None:
+            return 0
+        try:
+            return os.write(self.ends[0], memoryview(buf)[:n])
+        except BlockingIOError:
+            return 0
+
+    def readinto(self, buf):
+        if self.ends is None:
+            return 0
+        try:
+            data = os.read(self.ends[0], len(buf))
+        except BlockingIOError:
+            return 0
+        buf[: len(data)] = data
+        return len(data)
+
+
 class Gauge:
     def __init__(self, arguments):
         self.arguments = arguments
@@ -162,15 +211,18 @@ class Gauge:
 
     def serve(self):
         listener = socket.create_server(("127.0.0.1", self.arguments.port))
+        tty = self.arguments.tty
+        transport = Tty(tty) if tty else Transport()
         print(listener.getsockname()[1], flush=True)
-        transport = Transport()
         listener.setblocking(False)
         begin, due = time.monotonic(), 0
         while self.left is None or not self.session.flushed():
             now = time.monotonic()
             if sys.stdin in select.select([sys.stdin], [], [], 0.001)[0]:
-                return
-            if transport.client is None:
+                if not tty or not os.read(0, 1):
+                    return
+                transport.plug()
+            if not tty and transport.client is None:
                 try:
                     transport.client, _ = listener.accept()
                     transport.client.setblocking(False)
@@ -191,6 +243,8 @@ class Gauge:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--tty", help="name of a terminal to be on, not on a socket")
+    parser.add_argument("--layout", help="another hash of the record layout, hexadecimal")
     parser.add_argument("--boot", type=int, default=1)
     parser.add_argument("--rate", type=float, default=400)
     parser.add_argument("--records", type=int, default=1 << 28)
@@ -198,4 +252,8 @@ if __name__ == "__main__":
     parser.add_argument("--skip", type=int, default=0, help="first of five windows never made")
     parser.add_argument("--steady", action="store_true", help="an empty gap, not made-up numbers")
     parser.add_argument("--refuse", type=int, default=0, help="reason of a standardisation")
-    Gauge(parser.parse_args()).serve()
+    arguments = parser.parse_args()
+    if arguments.layout:  # as firmware of another version has it
+        record.LAYOUT_HASH = bytes.fromhex(arguments.layout)
+        protocol.LAYOUT_SEED = crc32(record.LAYOUT_HASH, protocol.PROTOCOL_SEED)
+    Gauge(arguments).serve()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -74,6 +75,13 @@ def test_demo_leaves_what_it_says(scenario, tmp_path):
     assert summary["truth"]["thickness_nm"]["worst"] < 500
     assert summary["flags"]["thickness_hi"] > 0
     assert (out / "roll.png").read_bytes()[:4] == b"\x89PNG"
+    # Both addresses are told; without a terminal it ends by itself.
+    assert f"certificate: {out / 'certificate.html'}" in text
+    assert re.search(r"page: +http://127\.0\.0\.1:\d+/#token=\S+", text)
+    assert (out / "certificate.pdf").read_bytes()[:4] == b"%PDF"
+    place = ("--db", out / "roll.db", "--book", out / "book")
+    code, told, err = run("certificate", "verify", out / "certificate.html", *place)
+    assert code == 0, told + err
     with Store(out / "roll.db", read_only=True) as store:
         (boot,) = store.boots()
         assert store.completeness(boot["device"], boot["boot"]).complete

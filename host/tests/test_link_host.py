@@ -69,7 +69,7 @@ def test_a_restart_of_the_board_ends_the_boot():
     pair.run(0.05)
     pair.wire.cut = False
     pair.wire.to_host.clear()
-    pair.host.journal.newest_seq = 44  # as a LATEST frame had said
+    pair.host.inbox.newest_seq = 44  # as a LATEST frame had said
     pair.board = BoardSession(16384, WHO, 10, pair.handler)
     append(pair, 3)
     found = pair.run(2.5)

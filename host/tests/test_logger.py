@@ -35,6 +35,8 @@ class FakeClient:
     def __init__(self, *batches):
         self.batches = list(batches)
         self.commits = []
+        self.entries = []
+        self.fetching = False
         self.on_commit = lambda: None
 
     def pump(self, _):
@@ -46,6 +48,10 @@ class FakeClient:
     def commit(self, boot, next_seq):
         self.on_commit()
         self.commits.append((boot, next_seq))
+
+    def commit_entries(self, device, number):
+        self.on_commit()
+        self.entries.append((device, number))
 
     def read_config(self):
         return b""

@@ -5,7 +5,7 @@ import pytest
 import roll_data
 
 from gauge import record
-from porogauge import rolls
+from porogauge import pages, rolls
 from porogauge.book import Book
 from porogauge.errors import PorogaugeError, UsageError
 from porogauge.stats import readings as making
@@ -57,9 +57,9 @@ def slow(path, name, boot=1):
     return np.array([np.nan if v is None else v / factor for v in found])
 
 
-@pytest.mark.parametrize("chunk", [7, 50_000])
-def test_values_are_those_of_the_rows(database, monkeypatch, chunk):
-    monkeypatch.setattr(windows, "_CHUNK", chunk)
+@pytest.mark.parametrize("block", [7, 8192])
+def test_values_are_those_of_the_rows(database, monkeypatch, block):
+    monkeypatch.setattr(pages, "BLOCK", block)
     with Store(database, read_only=True) as store:
         web = windows.read_boots(store, NAMES)
     (section,) = web.sections
@@ -100,15 +100,14 @@ def test_a_logger_that_goes_on_writing(database, monkeypatch, boots):
     if boots == 2:
         with Store(database) as store:
             roll_data.fill(store, boot=2, count=50)
-    fetch = windows._fetch
+    order = pages.Records.order
 
     def later(*arguments):
-        with Store(database) as writer:
-            roll_data.fill(writer, boot=boots, first=2000, count=100)
-        return fetch(*arguments)
+        roll_data.fill(writer, boot=boots, first=2000, count=100)
+        return order(*arguments)
 
-    monkeypatch.setattr(windows, "_fetch", later)
-    with Store(database, read_only=True) as store:
+    monkeypatch.setattr(pages.Records, "order", later)
+    with Store(database) as writer, Store(database, read_only=True) as store:
         web = windows.read_boots(store, ["thickness"])
     assert (web.windows, web.missing) == (1500 + 50 * (boots == 2), 0)
 

@@ -31,6 +31,7 @@ from typing import Any
 from gauge import config, health, record
 from gauge.link import protocol
 
+from .. import notation
 from ..errors import PorogaugeError, ProtocolMismatch, RequestFailed
 from .procedure import Reading, Step
 from .reading import from_rows
@@ -195,7 +196,7 @@ def put_in_order(client: Any, work: Path) -> bool:
     """
     path = _kept_file(work, client.hello.device)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = notation.json(path.read_text(encoding="utf-8"))
         blob = bytes.fromhex(kept["configuration"])
     except FileNotFoundError:
         return False

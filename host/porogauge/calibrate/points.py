@@ -70,14 +70,19 @@ def read_csv(path: str | Path, procedure: str) -> list[Point]:
         raise PorogaugeError(
             f"{path}: has no points; 'porogauge calibrate template {procedure}' shows the columns"
         )
-    table = list(csv.reader(line for _, line in numbered))
-    names = [name.strip() for name in table[0]]
+    reader = csv.reader(line for _, line in numbered)
+    try:  # a row ends in the line that was read last: a quoted cell may go over several
+        table = [(numbered[reader.line_num - 1][0], cells) for cells in reader]
+    except csv.Error as error:
+        line = numbered[reader.line_num - 1][0]
+        raise PorogaugeError(f"{path}: line {line} cannot be read: {error}") from None
+    names = [name.strip() for name in table[0][1]]
     problems = _header(names, columns, procedure)
     if problems:
         raise PorogaugeError("\n".join(f"{path}: {text}" for text in problems))
     points: list[Point] = []
     seen: dict[str, int] = {}
-    for (number, _), cells in zip(numbered[1:], table[1:], strict=True):
+    for number, cells in table[1:]:
         point, found = _point(names, cells, columns)
         id = str(point.get("id"))
         if id in seen:
@@ -140,6 +145,8 @@ def _point(
 
 def _value(name: str, text: str, low: float | None, high: float | None) -> Any:
     if name in _TEXTS:
+        if not text.isprintable() or text.startswith("#"):  # a line of '#' is a comment
+            raise ValueError(f"{text[:40]!r} is not a text of printable characters without '#'")
         return text
     try:
         value = float(text)

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .. import notation
 from ..errors import PorogaugeError
 from .procedure import Point, Station, Step
 
@@ -119,7 +120,7 @@ class Session:
 def _read(path: Path) -> dict[str, Any] | None:
     """What is kept of a procedure; None when nothing is."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = notation.json(path.read_text(encoding="utf-8"))
         if isinstance(kept["basis"], dict) and all("id" in point for point in kept["points"]):
             return kept
         error: Exception | str = "it is of another version"

@@ -8,6 +8,7 @@ standardised. The calibration is the one that the database has of the same recor
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from gauge import config
 
 from ..recipe import decode_words
-from ..store import Store
+from ..store import Store, words_of
 from .physics import PRESSURE_HPA, Head, air_permittivity
 from .verify import against
 
@@ -24,28 +25,35 @@ __all__ = ["standardisations"]
 
 _SQL = (
     "SELECT min(seq), t_s, c0_af, d_8nm, c0_frame_mc, d_frame_mc, u_d_8nm, standard_windows,"
-    " air_mc, rh_ppm FROM records WHERE device=? AND boot=? AND standard_windows>0"
+    " air_mc, rh_ppm FROM records WHERE device=? AND boot=? AND seq BETWEEN ? AND ?"
+    " AND standard_windows>0"
     " GROUP BY c0_af, d_8nm, c0_frame_mc, d_frame_mc, standard_windows ORDER BY 1"
 )
 
 
 def standardisations(
-    database: str | Path, head: str | None = None
+    database: str | Path,
+    head: str | None = None,
+    at: Mapping[tuple[str, int], Sequence[tuple[int, int]]] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
     """Return (entries, calibrations by id), oldest first.
 
     Without wall time (no clock relation of that boot) an entry has the time at which the boot was
-    first seen. Raises PorogaugeError when the file cannot be read.
+    first seen. `at`: of each device and boot the ranges of windows in which the reference changed,
+    where that is known: only these are read. Raises PorogaugeError when the file cannot be read.
     """
     entries, calibrations = [], {}
     with Store(database, read_only=True) as store:
         for boot in store.boots():
             key = boot["device"], boot["boot"]
-            stored = [
-                (entry["from_seq"], config.unpack(entry["blob"]))
-                for entry in store.configurations(*key)
+            stored = [(entry["from_seq"], words_of(entry)) for entry in store.configurations(*key)]
+            ranges = [(0, 1 << 62)] if at is None else at.get(key, ())
+            found = [
+                row
+                for each in ranges
+                for row in store.query(_SQL, (store.device_id(key[0]), key[1], *each))
             ]
-            for row in store.query(_SQL, (store.device_id(key[0]), key[1])):
+            for row in {row[2:8]: row for row in reversed(found)}.values():
                 words = [words for first, words in stored if first <= row[0]]
                 if not words or head not in (None, str(words[-1][config.HEAD_ID])):
                     continue

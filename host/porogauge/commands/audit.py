@@ -126,9 +126,10 @@ def show(kind: str | None, subject: str | None, last: int | None, book: str | No
 
 
 def _paragraph(entry: dict[str, Any]) -> str:
+    key = entry.get("key")
     lines = [
         f"{entry['n']:5}  {entry['time'][:19]}Z  {entry['kind']}: {entry['subject']}",
-        f"       by {entry['who']}: {entry['why']}",
+        f"       by {entry['who']}{f' ({key} key)' if key else ''}: {entry['why']}",
     ]
     before, after = (
         content if isinstance(content, dict) else {} if content is None else {"": content}

@@ -1,9 +1,10 @@
-"""`porogauge bench run | list | faults`."""
+"""`porogauge bench run | list | faults | soak`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -148,6 +149,66 @@ def faults(count: int, seed: int, target: str, only: int | None) -> None:
         raise IncompleteError(f"{summary['lost']} times windows were lost; seed {seed}")
     if problems or summary["covered_too_rarely"]:
         raise PorogaugeError(f"{len(problems)} times it was not as it must be; seed {seed}")
+
+
+@bench.command(short_help="Long campaigns and hours of line time; can be interrupted.")
+@click.option(
+    "--out",
+    default="build/soak",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Folder of its state and its report.",
+)
+@click.option("--faults", type=click.IntRange(0, 100_000), default=1000, show_default=True)
+@click.option("--board-faults", type=click.IntRange(0, 10_000), default=150, show_default=True)
+@click.option("--hours", type=options.Number(0, 1000), default=8.0, show_default=True)
+@click.option("--board-minutes", type=options.Number(0, 600), default=10.0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**20), default=1, show_default=True)
+@click.option("--fresh", is_flag=True, help="Begin anew: forget what was done in DIR.")
+@options.json_option
+def soak(out: str, fresh: bool, **plan: float) -> None:
+    """Draw FAULTS on unix32 and BOARD-FAULTS on the emulated RP2040, let HOURS of virtual time
+    pass on unix32 and BOARD-MINUTES on the RP2040, with faults all the while.
+
+    May be stopped at any time (Ctrl-C, kill): the same command goes on where it was, at the cost
+    of the roll or the shift of an hour that was under way. Everything is judged as by 'bench
+    faults'; besides, the board's heap and the host's memory may not change by more than 1 %. Ends
+    with 5 when a window was lost, with 1 when anything else was not as it must be.
+
+    \b
+    Examples:
+      porogauge bench soak
+      porogauge bench soak --out /tmp/soak --faults 40 --board-faults 10 --hours 0.1
+    """
+    from ..bench import errors_told, load
+
+    module = load("soak")
+    with errors_told():
+        work = module.Soak(module.Plan(**plan), Path(out), fresh)
+        if work.resumed:
+            output.note(f"going on: {work.resumed} pieces are done")
+        for piece in work.run():
+            output.emit("progress", **piece._asdict())
+            done, whole = f"{piece.done:.0f}", f"{piece.whole:.0f}"
+            output.note(f"{piece.name}: {done} of {whole} {piece.unit}")
+        report = work.report()
+    output.emit("summary", **report)
+    for target in ("unix32", "rp2040"):
+        kinds = report[target].pop("kinds")
+        if kinds:
+            output.say(f"\n{target}\n{work.campaign(target).table()}")
+            output.say(table(report[target]))
+    problems = report["problems"]
+    for text in problems[:_SHOWN]:
+        output.say(text)
+    if len(problems) > _SHOWN:
+        output.say(f"and {len(problems) - _SHOWN} more: {out}/report.json tells all")
+    lost = report["unix32"]["lost"] + report["rp2040"]["lost"]
+    if lost:
+        raise IncompleteError(f"{lost} times windows were lost; seed {plan['seed']}")
+    if not report["passed"]:
+        raise PorogaugeError(f"{len(problems)} times it was not as it must be")
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def undo(number: int | None, book: str | None, by: str | None, why: str) -> None
 
 def _number_option(name: str, low: float, high: float, text: str) -> Any:
     return click.option(
-        name, type=click.FloatRange(low, high), metavar="NUMBER", help=text, show_default=False
+        name, type=options.Number(low, high), metavar="NUMBER", help=text, show_default=False
     )
 
 

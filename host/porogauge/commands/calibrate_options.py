@@ -55,7 +55,7 @@ def source_options(command: Any) -> Any:
             click.option("--restart", is_flag=True, help="Forget points of an earlier start."),
             click.option(
                 "--within",
-                type=click.FloatRange(5, 86_400),
+                type=options.Number(5, 86_400),
                 default=120.0,
                 show_default=True,
                 metavar="SECONDS",

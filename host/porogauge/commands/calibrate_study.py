@@ -9,6 +9,7 @@ import click
 
 from .. import output
 from ..errors import PorogaugeError, UsageError
+from . import options
 from .calibrate_book import master_options, stated_of
 from .calibrate_options import source_of, source_options
 
@@ -40,8 +41,10 @@ _quantity_option = click.option(
 
 
 @study.command(short_help="Cg, Cgk: one master, many readings.")
-@click.option("--reference", type=float, help="Accepted value of the master, with --points.")
-@click.option("--tolerance", type=float, required=True, help=_TOLERANCE)
+@click.option(
+    "--reference", type=options.Number(), help="Accepted value of the master, with --points."
+)
+@click.option("--tolerance", type=options.Number(), required=True, help=_TOLERANCE)
 @_quantity_option
 @click.option(
     "--readings",
@@ -95,7 +98,9 @@ def _laboratory(quantity: str) -> str:
 
 @study.command(short_help="EV, AV, %GRR, ndc: parts, operators, trials.")
 @click.option(
-    "--tolerance", type=float, help=f"{_TOLERANCE} Without: share of the total variation."
+    "--tolerance",
+    type=options.Number(),
+    help=f"{_TOLERANCE} Without: share of the total variation.",
 )
 @_quantity_option
 @click.option(

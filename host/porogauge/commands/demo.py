@@ -33,7 +33,7 @@ from . import options
 )
 @click.option(
     "--pace",
-    type=click.FloatRange(0, 100),
+    type=options.Number(0, 100),
     default=1.0,
     show_default=True,
     help="Virtual seconds per second at most; 0: as fast as it goes.",
@@ -45,7 +45,9 @@ def demo(out: str, scenario: str, target: str, pace: float, seed: int | None) ->
 
     The firmware image runs in an emulated RP2040 with emulated sensors; it is configured and
     logged through the same commands as a real one. Leaves in DIR: roll.db, roll.png,
-    records.jsonl, truth.jsonl, recipe.toml, calibration.toml, summary.json.
+    certificate.html, certificate.pdf, records.jsonl, truth.jsonl, recipe.toml, calibration.toml,
+    summary.json. Then the page of the roll is served until Ctrl-C; without a terminal, or where
+    there is no browser, it ends by itself.
 
     \b
     Examples:
@@ -62,18 +64,48 @@ def demo(out: str, scenario: str, target: str, pace: float, seed: int | None) ->
         summary, stopped = _measure(folder, path, target, pace or None, seed)
     if stopped:
         raise Interrupted("")
-    from ..demo import report
+    from ..demo import certified, report
 
-    output.emit("summary", folder=str(folder), **summary)
+    certificate = certified(folder)
     output.say(report(summary))
     output.say(f"\nleft in {folder}: roll.png (the picture), roll.db, summary.json and more")
+    output.emit("summary", folder=str(folder), certificate=str(certificate), **summary)
+    output.say(f"certificate: {certificate}")
+    _show(folder)
     if summary["lost"]:
         raise IncompleteError(f"{summary['lost']} windows were lost")
 
 
+def _show(folder: Path) -> None:
+    """Serve the roll's page, as long as somebody may look at it."""
+    import sys
+    import webbrowser
+
+    from ..book import Book
+    from ..logger import Stop
+    from ..page import Page
+
+    watched = sys.stdin.isatty() and sys.stdout.isatty()
+    if watched:
+        try:
+            webbrowser.get()
+        except webbrowser.Error:
+            watched = False
+    with Stop().on_signals() as stop, Page(folder / "roll.db", book=Book(folder / "book")) as page:
+        output.emit("serving", url=page.url, address=page.address)
+        output.say(f"page:        {page.address}")
+        if watched:
+            output.note("open that address in a browser; Ctrl-C ends it")
+            page.wait(stop)
+        else:
+            command = f"porogauge serve {folder / 'roll.db'}"
+            output.note(f"nobody can look at it here: the page ends; '{command}' shows it again")
+
+
 def _prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("roll.db", "roll.db-wal", "roll.db-shm", "roll.png"):
+    names = ("roll.db", "roll.db-wal", "roll.db-shm", "roll.png")
+    for name in (*names, "certificate.html", "certificate.pdf"):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -101,7 +133,9 @@ def _measure(
         output.note(f"the board answers on {board.url}; sending recipe and calibration")
         book = Book(folder / "book")
         documents = send_files(board.url, 921_600, 60.0, files, book, "demo", "the demo")
-        with Client(board.url, timeout_s=60.0, known=store.settled) as client:
+        with Client(
+            board.url, timeout_s=60.0, known=store.settled, fetched=store.fetched
+        ) as client:
             client.connect()
             view = make_view("porogauge demo")
             try:

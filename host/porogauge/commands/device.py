@@ -11,7 +11,8 @@ from ..errors import PorogaugeError
 from . import options
 
 
-def _device_options(command: Any) -> Any:
+def device_options(command: Any) -> Any:
+    """Port, speed, patience and --json."""
     for option in (
         options.json_option,
         options.wait_option,
@@ -24,7 +25,7 @@ def _device_options(command: Any) -> Any:
 
 @click.command()
 @click.option("--health", is_flag=True, help="Memory, load, link and sensor counters as well.")
-@_device_options
+@device_options
 def status(port: str | None, baud: int, wait: float, health: bool) -> None:
     """Show what a gauge is doing, and why: state, numbers with U95, flags, reference.
 
@@ -33,6 +34,8 @@ def status(port: str | None, baud: int, wait: float, health: bool) -> None:
       porogauge status --port /dev/ttyACM0
       porogauge status --port socket://127.0.0.1:4000 --health --json
     """
+    from gauge.link import protocol
+
     from ..device import opened
     from ..units import decode_status
 
@@ -47,10 +50,16 @@ def status(port: str | None, baud: int, wait: float, health: bool) -> None:
         "firmware": hello.firmware,
         "boot": hello.boot,
     }
+    keys = [name for role, name in enumerate(protocol.ROLE_NAMES) if hello.keys >> role & 1]
     output.emit(
-        "status", **who, **found, faults=faults, **({"health": machine} if machine else {})
+        "status",
+        **who,
+        **found,
+        faults=faults,
+        keys=keys,
+        **({"health": machine} if machine else {}),
     )
-    output.say(_status_text(who, found, faults))
+    output.say(_status_text(who, found, faults, keys))
     if machine:
         output.say("\n".join(f"{name:18} {value}" for name, value in machine.items()))
 
@@ -68,7 +77,9 @@ def _number(value: Any, factor: float, digits: int, u: Any = None, unit: str = "
     return f"{text} {unit}".rstrip()
 
 
-def _status_text(who: dict[str, Any], s: dict[str, Any], faults: dict[str, str]) -> str:
+def _status_text(
+    who: dict[str, Any], s: dict[str, Any], faults: dict[str, str], keys: list[str]
+) -> str:
     names = [_words(name) for name in s["flags"]]
     latched = [_words(name) for name in s["latched"] if name not in s["flags"]]
     reference = "none since the board started"
@@ -98,6 +109,7 @@ def _status_text(who: dict[str, Any], s: dict[str, Any], faults: dict[str, str])
         ("reference", reference),
         ("recipe", s["recipe_id"] or "none: 'porogauge recipe push' sends one"),
         ("calibration", s["calibration_id"] or "none"),
+        ("keys", ", ".join(keys) or "none: anybody may change it ('porogauge key set')"),
         ("windows", f"{s['windows']}, {s['lost']} conversions lost"),
     )
     return "\n".join(f"{name:15} {text}" for name, text in lines if text)
@@ -106,13 +118,14 @@ def _status_text(who: dict[str, Any], s: dict[str, Any], faults: dict[str, str])
 @click.command()
 @click.option(
     "--within",
-    type=click.FloatRange(1, 3600),
+    type=options.Number(1, 3600),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
     help="Give up after this time.",
 )
-@_device_options
+@options.key_option
+@device_options
 def standardise(port: str | None, baud: int, wait: float, within: float) -> None:
     """Take a new off-sheet reference: the gap must be empty.
 
@@ -141,7 +154,7 @@ def standardise(port: str | None, baud: int, wait: float, within: float) -> None
 @options.book_option
 @options.by_option
 @options.why_option
-@_device_options
+@device_options
 def acknowledge(
     port: str | None,
     baud: int,
@@ -179,6 +192,7 @@ def acknowledge(
             raise click.UsageError(f"{name} is not a flag{hint}")
         mask |= 1 << record.FLAG_NAMES.index(name)
     with opened(port, baud, wait) as client:
+        log.allow("acknowledgement")
         before = decode_status(client.status())["latched"]
         left = client.words(protocol.ACKNOWLEDGE, mask or (1 << len(record.FLAG_NAMES)) - 1)[0]
         device = client.hello.device
@@ -192,7 +206,8 @@ def acknowledge(
 
 def _simple(name: str, state: str, text: str) -> click.Command:
     @click.command(name, help=text)
-    @_device_options
+    @options.key_option
+    @device_options
     def command(port: str | None, baud: int, wait: float) -> None:
         from gauge.link import protocol
 

@@ -39,7 +39,9 @@ def export(
     """Turn FILE.db into CSV, Parquet or JSON Lines.
 
     One row per window in user units (thickness_nm, porosity_ppm, flags by name, ...), empty
-    where the gauge reported no number, with every raw word beside it.
+    where the gauge reported no number, with every raw word beside it. What each column and each
+    name in it means, its unit and its uncertainty: in the data dictionary FILE.dictionary.json
+    beside it, and in the metadata of a Parquet file. In a notebook: porogauge.open("roll.db").
 
     \b
     Examples:
@@ -48,6 +50,7 @@ def export(
       porogauge export roll.db --format jsonl --no-raw --to - | jq .thickness_nm
     """
     from ..export import export as write
+    from ..export import write_dictionary
     from ..store import Store
 
     if to is None:
@@ -70,8 +73,18 @@ def export(
                 gaps += state.gaps
                 missing += sum(high - low + 1 for low, high in state.missing)
     if to != "-":
+        beside = str(write_dictionary(to, raw))
         output.say(f"{to}: {count} records")
-        output.emit("exported", file=to, format=format, records=count, gaps=gaps, missing=missing)
+        output.note(f"{beside}: what each column is")
+        output.emit(
+            "exported",
+            file=to,
+            dictionary=beside,
+            format=format,
+            records=count,
+            gaps=gaps,
+            missing=missing,
+        )
     if gaps or missing:
         text = f"{gaps} windows are gaps that the board reported, {missing} are missing"
         if strict:

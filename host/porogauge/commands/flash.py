@@ -22,13 +22,14 @@ from . import options
 @click.option("--erase", is_flag=True, help="ESP32: erase the whole flash first, settings too.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(1, 600),
+    type=options.Number(1, 600),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
     help="How long to wait for the boot drive, and for the board to start.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and write nothing.")
+@options.key_option
 @options.json_option
 def flash(
     image: str, drive: str | None, port: str | None, erase: bool, timeout: float, dry_run: bool

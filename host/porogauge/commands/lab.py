@@ -26,13 +26,17 @@ def lab() -> None:
 @lab.command(short_help="Keep a result.")
 @click.argument("name", metavar="ROLL")
 @click.argument("property", metavar="PROPERTY")
-@click.argument("value", metavar="VALUE", type=float)
+@click.argument("value", metavar="VALUE", type=options.Number())
 @options.database_option
-@click.option("--u", type=float, metavar="U", help="Its standard uncertainty, in the same unit.")
+@click.option(
+    "--u", type=options.Number(), metavar="U", help="Its standard uncertainty, in the same unit."
+)
 @click.option(
     "--unit", metavar="UNIT", help="Unit of VALUE. Default: that of the property's name."
 )
-@click.option("--at-m", type=float, metavar="M", help="Where on the roll the sample was taken.")
+@click.option(
+    "--at-m", type=options.Number(), metavar="M", help="Where on the roll the sample was taken."
+)
 @click.option("--method", metavar="TEXT", help="How it was measured: a standard, a procedure.")
 @click.option("--operator", metavar="TEXT", help="Who measured it.")
 @click.option("--instrument", metavar="TEXT", help="With what.")
@@ -159,7 +163,7 @@ def withdraw(
 @options.database_option
 @click.option(
     "--span",
-    type=click.FloatRange(0, min_open=True),
+    type=options.Number(0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="METRES",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(0.1),
+    type=options.Number(0.1),
     metavar="SECONDS",
     help="Stop after this time. Default: go on until Ctrl-C.",
 )
@@ -105,7 +105,9 @@ def run_log(
 
     with Store(to, lock=True) as store, Stop().on_signals() as stop:
         documents = send()
-        with Client(port, timeout_s=wait, baud=baud, known=store.settled) as client:
+        with Client(
+            port, timeout_s=wait, baud=baud, known=store.settled, fetched=store.fetched
+        ) as client:
             client.connect()
             view = make_view()
             try:

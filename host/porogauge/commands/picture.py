@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .. import output
+from .. import notation, output
+from ..errors import PorogaugeError
 from . import options
 
 
@@ -41,14 +42,14 @@ def picture(
       porogauge picture roll.db                   writes roll.png
       porogauge picture out/gauge.db --truth out/truth.jsonl --to out/roll.png
     """
-    import json
-
     from ..pictures import roll_picture
 
     rows = None
     if truth is not None:
-        with open(truth, encoding="utf-8") as stream:
-            rows = [json.loads(line) for line in stream]
+        try:
+            rows = [notation.json(line) for line in Path(truth).read_bytes().splitlines()]
+        except (OSError, ValueError) as error:
+            raise PorogaugeError(f"{truth}: is not a bench's truth.jsonl: {error}") from None
     to = to or str(Path(database).with_suffix(".png"))
     roll_picture(database, to, device=device, boot=boot, title=title, truth=rows)
     output.say(to)

@@ -64,6 +64,7 @@ def reprocess(
     if calibration is None and recipe is None:
         raise click.UsageError("name what to recompute with: --calibration, --recipe, or both")
     who, kept = person(by), Book(book)
+    kept.audit.allow("reprocess")
     with found_roll(name, database, kept) as (store, roll):
         parts: dict[str, Any] = {}
         for kind, given in (("calibration", calibration), ("recipe", recipe)):

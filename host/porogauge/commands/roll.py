@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,6 +62,14 @@ def roll() -> None:
     """
 
 
+def _look_for(database: str) -> None:
+    """Only 'porogauge log' makes a database: a wrong name must not."""
+    from ..store import StoreError
+
+    if not Path(database).is_file():
+        raise StoreError(f"{database}: there is no such file; 'porogauge log' writes one")
+
+
 @contextmanager
 def found_roll(
     name: str, database: str | None, book: Book, read_only: bool = False
@@ -80,6 +89,7 @@ def found_roll(
                 f"the book does not know a roll {name}: name its database with --db"
             )
         database = places[-1]
+    _look_for(database)
     with Store(database, read_only=read_only) as store:
         yield store, find(store, name)
 
@@ -151,6 +161,7 @@ def start(
     if database is None:
         raise click.UsageError("--db: name the database into which 'porogauge log' writes")
     who = person(by)
+    _look_for(database)
     with Store(database) as store:
         place = _now(store, device, boot, seq, port, baud, wait)
         made = begin(store, Book(book), name, *place, who=who, why=why, grade=grade)
@@ -317,7 +328,7 @@ def _value(pair: tuple[float, float] | None, digits: int) -> str:
 @options.database_option
 @click.option(
     "--guard",
-    type=click.FloatRange(-5, 5),
+    type=options.Number(-5, 5),
     metavar="K",
     help="Standard uncertainties by which a value has to be inside a limit. Default: the"
     " recipe's guard factor, 2 where it states none.",

@@ -28,7 +28,7 @@ _VALUES = ("thickness", "porosity", "permittivity", "solid")
 )
 @click.option(
     "--subgroup",
-    type=click.FloatRange(0.001, 10_000),
+    type=options.Number(0.001, 10_000),
     default=1.0,
     show_default=True,
     metavar="METRES",
@@ -43,7 +43,7 @@ _VALUES = ("thickness", "porosity", "permittivity", "solid")
 )
 @click.option(
     "--ewma-weight",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=options.Number(0, 1, min_open=True),
     default=0.2,
     show_default=True,
     help="Weight of the newest point in the EWMA.",
@@ -53,10 +53,15 @@ _VALUES = ("thickness", "porosity", "permittivity", "solid")
     "rollers",
     metavar="NAME=CIRCUMFERENCE_MM",
     multiple=True,
-    help="A roller of the line, whose turn a period may be; may be repeated.",
+    help="A roller of the line, whose turn a period may be, besides those of the recipe; may be"
+    " repeated.",
 )
-@click.option("--lower", type=float, help="Lower limit, with one --value. Default: the recipe's.")
-@click.option("--upper", type=float, help="Upper limit, with one --value. Default: the recipe's.")
+@click.option(
+    "--lower", type=options.Number(), help="Lower limit, with one --value. Default: the recipe's."
+)
+@click.option(
+    "--upper", type=options.Number(), help="Upper limit, with one --value. Default: the recipe's."
+)
 @click.option("--plot", metavar="FILE.png", help="Draw the charts; one file for each value.")
 @options.json_option
 def stats(

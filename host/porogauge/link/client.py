@@ -17,12 +17,13 @@ from collections.abc import Callable
 
 from gauge import health
 from gauge.link import protocol
+from gauge.link.commands import REPLY_BYTES
 
-from .. import errors
+from .. import errors, keys
 from . import events, wire
 from .events import Event, Hello
 from .port import Port, PortLost
-from .session import HostSession, Known
+from .session import Fetched, HostSession, Known
 
 _TICK_S = 0.01  # between two looks at what is to be sent
 _BACKOFF_S = 0.2  # before the port is opened again, doubled up to
@@ -34,7 +35,8 @@ _FLASH_S = 3.0  # an answer may wait for a flash write
 class Client:
     """See the module. The port is opened by connect().
 
-    `timeout_s` bounds connect(). `known`, `stream` and `take_over` are those of HostSession.
+    `timeout_s` bounds connect(). `known`, `stream`, `take_over` and `fetched` are those of
+    HostSession.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class Client:
         known: Known | None = None,
         stream: bool = True,
         take_over: bool = False,
+        fetched: Fetched | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = port
         self.timeout_s = timeout_s
-        self.session = HostSession(known, stream, take_over)
+        self.session = HostSession(known, stream, take_over, fetched)
         self._baud = baud
         self._clock = clock
         self._port: Port | None = None
@@ -162,6 +165,15 @@ class Client:
         """See HostSession.commit."""
         self.session.commit(boot, next_seq)
 
+    def commit_entries(self, device: str, number: int) -> None:
+        """See HostSession.commit_entries."""
+        self.session.commit_entries(device, number)
+
+    @property
+    def fetching(self) -> bool:
+        """See HostSession.fetching."""
+        return self.session.fetching
+
     def _round(self, wait_s: float) -> None:
         """Send what is due, wait shortly for something to come, take it in."""
         if self._port is None:
@@ -193,9 +205,21 @@ class Client:
     def request(self, op: int, payload: bytes = b"", timeout_s: float = 2.0) -> bytes:
         """Have the board do something; return the payload of its answer.
 
-        Raises RequestFailed when it refuses, fails, or does not answer in `timeout_s`. Events
-        that come meanwhile are kept for pump().
+        A board that wants a key is unlocked with the one in hand (`porogauge.keys`) and asked
+        again. Raises RequestFailed when it refuses, fails, or does not answer in `timeout_s`,
+        KeyDenied when there is no key or the board does not take it. Events that come meanwhile
+        are kept for pump().
         """
+        try:
+            return self._request(op, payload, timeout_s)
+        except errors.RequestFailed as error:
+            if error.status != protocol.DENIED or op not in protocol.NEEDS:
+                raise
+        keys.unlock(self, protocol.NEEDS[op])
+        return self._request(op, payload, timeout_s)
+
+    def _request(self, op: int, payload: bytes, timeout_s: float) -> bytes:
+        """The same with the transport as it is."""
         tries = max(1, round(timeout_s / 0.5))
         request = self.session.request(op, payload, timeout_s / tries, tries)
         end = self._clock() + timeout_s + 1.0
@@ -217,15 +241,33 @@ class Client:
         return dict(zip(health.STATUS_NAMES, self.words(protocol.STATUS), strict=False))
 
     def health(self) -> dict[str, int]:
-        """Words of HEALTH by their names in gauge.health."""
-        return dict(zip(health.HEALTH_NAMES, self.words(protocol.HEALTH), strict=False))
+        """Words of HEALTH by their names in gauge.health; they come in several answers."""
+        values: list[int] = []
+        while True:
+            found = self.words(protocol.HEALTH, len(values))
+            values += found
+            if 4 * len(found) < REPLY_BYTES:
+                return dict(zip(health.HEALTH_NAMES, values, strict=False))
+
+    def self_test(self) -> dict[str, str]:
+        """Result of each test of gauge.health.SELF_TEST_NAMES, of SELF_TEST_RESULTS."""
+        words = self.words(protocol.SELF_TEST)
+        return {
+            name: health.SELF_TEST_RESULTS[word]
+            for name, word in zip(health.SELF_TEST_NAMES, words, strict=False)
+        }
+
+    def why(self, part: str) -> str:
+        """What is wrong with a part of gauge.health.PART_NAMES; empty: nothing."""
+        index = health.PART_NAMES.index(part)
+        return self.request(protocol.WHY, wire.words(index)).decode("utf-8", "replace")
 
     def faults(self) -> dict[str, str]:
-        """What is wrong with each part of gauge.health.PART_NAMES; those that are well lack."""
-        texts = {
-            name: self.request(protocol.WHY, wire.words(index)).decode("utf-8", "replace")
-            for index, name in enumerate(health.PART_NAMES)
-        }
+        """What is wrong now with each part of gauge.health.PART_NAMES; those that are well lack.
+
+        What the program ended with some time ago is not a fault: why("crash") tells it.
+        """
+        texts = {name: self.why(name) for name in health.PART_NAMES if name != "crash"}
         return {name: text for name, text in texts.items() if text}
 
     def read_config(self) -> bytes:

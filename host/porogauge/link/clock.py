@@ -18,6 +18,7 @@ _SHORT = 1.5  # round trips up to this many times the shortest are used
 _SLACK_S = 0.001
 _SPAN_S = 10.0  # pairs closer together than this say nothing about the rate
 _CRYSTAL = 200e-6  # rates off by more than this are not believed
+_JUMP_S = 0.05  # a pair that is off by more than this begins another relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,16 @@ class ClockRelation:
     def add(self, sent_s: float, received_s: float, board_s: float) -> None:
         """Take in an answer: host times of asking and answer, board time within it."""
         trip = received_s - sent_s
-        if trip >= 0:
-            self._pairs.append((board_s, (sent_s + received_s) / 2, trip))
-            self._stale = True
+        if trip < 0:
+            return
+        host_s = (sent_s + received_s) / 2
+        known = self.relation
+        if known is not None:
+            drift = _CRYSTAL * abs(board_s - known.board_zero_s)
+            if abs(host_s - known.host_s(board_s)) > trip / 2 + drift + _JUMP_S:
+                self.clear()  # one of the clocks stood still: the host has slept
+        self._pairs.append((board_s, host_s, trip))
+        self._stale = True
 
     @property
     def relation(self) -> Relation | None:

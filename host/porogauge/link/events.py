@@ -30,6 +30,9 @@ class Hello:
     calibration_id: int
     resume_batch: int  # first batch of the stream that follows
     flags: int  # of gauge.link.protocol
+    keys: int = 0  # bit per role of protocol.ROLE_NAMES that has a key
+    version: int = 0  # index into protocol.VERSION_NAMES: where the running one lies
+    trial: int = 0  # index into protocol.TRIAL_NAMES
 
     @property
     def same_layout(self) -> bool:
@@ -116,6 +119,39 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the board's flash journal; `kind` indexes gauge.journal.KIND_NAMES."""
+
+    number: int  # over all boots
+    boot: int  # in which it was written
+    kind: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Entries of the flash journal, by ascending number, each told once."""
+
+    device: str
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesLost:
+    """The entries `first` to `last` will not come; `cause` is one of these:
+
+    erased      to make room, or because another host has stored them
+    cut_off     by a loss of power, while they were written
+    unreadable  the board refuses to read them
+    """
+
+    device: str
+    first: int
+    last: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
     """A line of text that was not from the link: a banner, or a traceback of the board."""
 
@@ -150,6 +186,8 @@ Event = (
     | Restarted
     | Mismatch
     | Busy
+    | Entries
+    | EntriesLost
     | Console
     | Silent
     | LinkDown
@@ -176,13 +214,15 @@ class Body:
         return self.take(1)[0]
 
     def v(self) -> int:
-        """An unsigned varint."""
+        """An unsigned varint, below 2**31."""
         value = shift = 0
         part = 128
         while part & 128:
             part = self.u8()
             value |= (part & 127) << shift
             shift += 7
+            if value >= 1 << 31:
+                raise ValueError("number of more than 31 bits")
         return value
 
     def text(self) -> str:
@@ -201,13 +241,15 @@ def hello_of(data: bytes) -> Hello:
     boot, resume, oldest, next_seq, ring = (body.v() for _ in range(5))
     clock_s = body.v() + body.v() / 1e6
     crc, recipe, calibration = body.take(4), body.v(), body.v()
+    board, firmware = body.text(), body.text()
+    appended = (*body.rest(), 0, 0, 0)  # a board of before says none of these
     return Hello(
         protocol=version,
         layout=layout,
         device=device.hex(),
         boot=boot,
-        board=body.text(),
-        firmware=body.text(),
+        board=board,
+        firmware=firmware,
         oldest=oldest,
         next_seq=next_seq,
         ring_bytes=ring,
@@ -217,6 +259,9 @@ def hello_of(data: bytes) -> Hello:
         calibration_id=calibration,
         resume_batch=resume,
         flags=flags,
+        keys=appended[0],
+        version=appended[1],
+        trial=appended[2],
     )
 
 

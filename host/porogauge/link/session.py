@@ -10,7 +10,8 @@ session in virtual time. Records of a boot are told in order of their sequence, 
 will not come is told as a Gap. Only what was committed is acknowledged as stored: after any
 interruption of either side the stream goes on from there.
 
-Requests are repeated until they are answered; the board does each one once.
+What the board kept in its flash while no host was there is fetched besides (`fetch`).
+Requests are repeated until they are answered; the board does each one once (`requests`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from gauge.link import codec, protocol
 from . import console, events, wire
 from .clock import ClockRelation
 from .events import Body, Event, Hello
-from .journal import Journal
+from .fetch import Fetch
+from .inbox import Inbox
+from .requests import Request, Requests
 
 _CONNECT_S = 0.25  # between attempts to connect
 _SILENCE_S = 1.6  # a board that streams is heard once a second
@@ -40,40 +43,8 @@ _PING_START_S = 0.1
 _READ_S = 0.5
 
 Ranges = Iterable[tuple[int, int]]
+Fetched = Callable[[str], "int | None"]
 Known = Callable[[str, int], "int | Ranges"] | Mapping["int | tuple[str, int]", int]
-
-
-@dataclass(slots=True)
-class Request:
-    """A command under way; `done` with a status, or `expired` without an answer."""
-
-    id: int
-    op: int
-    payload: bytes
-    timeout_s: float
-    tries: int
-    done: bool = False
-    expired: bool = False
-    status: int | None = None
-    reply: bytes = b""
-    sent: int = 0
-    order: int = 0  # among the requests that were sent
-    next_s: float = 0.0
-
-    @property
-    def ended(self) -> bool:
-        return self.done or self.expired
-
-    @property
-    def text(self) -> str:
-        """Why it was not done."""
-        if self.expired:
-            return f"no answer to {protocol.OP_NAMES.get(self.op, self.op)}"
-        if self.status:
-            general = protocol.STATUS_TEXTS[min(self.status, protocol.FAILED)]
-            said = self.reply.decode("utf-8", "replace")
-            return f"{general}: {said}" if said else general
-        return ""
 
 
 @dataclass(slots=True)
@@ -96,8 +67,10 @@ class HostSession:
     the ranges (first, last) that are settled (holes between them are asked for again). It may be
     a mapping from (device, boot) or boot to the next sequence. Without `stream` there are only
     requests and their answers; with `take_over` the stream is taken from another transport.
-    `first_id` of the requests is random, so that the board does not take a new host's request for
-    a repeated one.
+    `fetched(device)` tells how far the store has the entries of the board's flash journal: the
+    number of the next one, None when it has none; without it they are not fetched. `first_id` of
+    the requests is random, so that the board does not take a new host's request for a repeated
+    one.
     """
 
     def __init__(
@@ -105,6 +78,7 @@ class HostSession:
         known: Known | None = None,
         stream: bool = True,
         take_over: bool = False,
+        fetched: Fetched | None = None,
         first_id: int | None = None,
     ) -> None:
         self.stream = stream
@@ -123,9 +97,7 @@ class HostSession:
         self._connect_at = float("-inf")
         self._out = bytearray()
         self._events: list[Event] = []
-        self._requests: dict[int, Request] = {}
-        self._asked = 0  # requests that were sent for the first time
-        self._next_id = secrets.randbelow(1 << 29) if first_id is None else first_id
+        self._requests = Requests(secrets.randbelow(1 << 29) if first_id is None else first_id)
         self._pings: dict[int, float] = {}
         self._ping_at = float("-inf")
         self._pings_left = _PINGS_AT_START
@@ -133,27 +105,29 @@ class HostSession:
         self._ack_by = float("inf")  # when the next one is due
         self._ack_bytes = 0  # what it would tell
         self._read_at = float("-inf")
-        self.journal = Journal(self._events)
+        self.inbox = Inbox(self._events)
+        self._fetched = fetched
+        self._fetch = None if fetched is None else Fetch(self.request)
 
     @property
     def device(self) -> str:
         """Id of the device in hexadecimal; empty before it is known."""
-        return self.journal.device
+        return self.inbox.device
 
     @property
     def boot(self) -> int:
         """Boot that the records are from."""
-        return self.journal.boot
+        return self.inbox.boot
 
     @property
     def next_seq(self) -> int:
         """All sequences of the boot before this one were told, as records or gaps."""
-        return self.journal.next_seq
+        return self.inbox.next_seq
 
     @property
     def newest_seq(self) -> int:
         """Newest sequence that the board has told of; -1: none."""
-        return self.journal.newest_seq
+        return self.inbox.newest_seq
 
     # -- what the caller says -------------------------------------------------------------------
 
@@ -162,9 +136,19 @@ class HostSession:
 
         Commit after the store has committed, and no further than what was told before.
         """
-        if boot == self.boot and next_seq > self.journal.stored_seq:
-            self.journal.commit(next_seq)
+        if boot == self.boot and next_seq > self.inbox.stored_seq:
+            self.inbox.commit(next_seq)
             self._ack_by = min(self._ack_by, self._now + _ACK_LATE_S)
+
+    def commit_entries(self, device: str, number: int) -> None:
+        """All entries of a device's flash journal before `number` are stored for good."""
+        if self._fetch is not None:
+            self._fetch.commit(device, number)
+
+    @property
+    def fetching(self) -> bool:
+        """Whether the board has, or may have, entries in its flash that were not told yet."""
+        return self.connected and self._fetch is not None and self._fetch.busy
 
     def request(
         self, op: int, payload: bytes = b"", timeout_s: float = 0.5, tries: int = 4
@@ -173,14 +157,12 @@ class HostSession:
 
         `timeout_s` is that of one try. Watch the result's `ended`.
         """
-        found = Request(self._new_id(), op, bytes(payload), timeout_s, tries)
-        self._requests[found.id] = found
-        return found
+        return self._requests.add(op, payload, timeout_s, tries)
 
     def read(self, first: int, count: int) -> None:
         """Ask again for records that were told or given up before; they come as `replay`."""
         if count > 0:
-            self.journal.wanted.append([first, first + count - 1])
+            self.inbox.wanted.append([first, first + count - 1])
             self._read_at = float("-inf")
 
     def link_down(self) -> None:
@@ -213,7 +195,7 @@ class HostSession:
             self._say(lines)
             self._buffer = bytearray(rest)
         found = list(self._events)
-        self._events.clear()  # the journal appends to the same list
+        self._events.clear()  # the inbox appends to the same list
         return found
 
     def _say(self, lines: list[str]) -> None:
@@ -270,14 +252,14 @@ class HostSession:
         if not again and not self._new_boot(hello):
             return
         self.mismatch = ""
-        self.journal.newest_seq = max(self.journal.newest_seq, hello.next_seq - 1)
+        self.inbox.newest_seq = max(self.inbox.newest_seq, hello.next_seq - 1)
         if not self.stream:
             self._connect(again)
         elif not again:  # the second step: ask for the stream, from where the store ends
             self.connected = False
             self._connect_at = float("-inf")
         elif hello.flags & protocol.STREAMS_HERE:
-            self.journal.begin(hello.resume_batch)
+            self.inbox.begin(hello.resume_batch)
             self._connect(again)
         elif hello.flags & protocol.STREAMS_ELSEWHERE and not self.take_over:
             if not self.busy:
@@ -295,6 +277,8 @@ class HostSession:
             self.stats.connects += 1
             assert self.hello is not None
             self._events.append(events.Connected(self.hello, again and self.stats.connects > 1))
+            if self._fetch is not None and self._fetched is not None:
+                self._fetch.begin(self.device, self._fetched(self.device))
 
     def _refuse(self, text: str) -> None:
         assert self.hello is not None
@@ -313,15 +297,15 @@ class HostSession:
                 " erased?); use another database"
             )
             return False
-        old = self.journal
+        old = self.inbox
         if old.device and self.stream:
             old.end()
             if hello.device == old.device:
                 self._events.append(
                     events.Restarted(old.device, old.boot, old.next_seq, hello.boot)
                 )
-        self.journal = Journal(self._events, hello.device, hello.boot, next_seq)
-        self.journal.wanted = missing
+        self.inbox = Inbox(self._events, hello.device, hello.boot, next_seq)
+        self.inbox.wanted = missing
         self.clock.clear()
         self._pings.clear()
         self._pings_left = _PINGS_AT_START
@@ -348,9 +332,9 @@ class HostSession:
 
     def _ours(self, boot: int) -> bool:
         """Whether a frame belongs to the stream; if the board is another one, ask who it is."""
-        if not self.stream or self.journal.fresh:
+        if not self.stream or self.inbox.fresh:
             return False
-        if boot != self.journal.boot:
+        if boot != self.inbox.boot:
             self.connected = False
             return False
         return True
@@ -360,42 +344,45 @@ class HostSession:
         count, boot, batch = body.u8(), body.v(), body.v()
         if not self._ours(boot):
             return
-        new = self.journal.is_new(batch)
+        new = self.inbox.is_new(batch)
         self.stats.duplicates += not new
-        if new or self.journal.wanted:
+        if new or self.inbox.wanted:
             rows = codec.unpack(data, body.at, len(data), count)
+            seqs = [row[record.SEQ] for row in rows]
+            if seqs != sorted(set(seqs)):
+                raise ValueError(f"records {seqs} are not in order")
             if new:
                 self.stats.payload_bytes += size
-                self.journal.add(batch, rows)
+                self.inbox.add(batch, rows)
             else:
-                self.journal.replay(rows)
+                self.inbox.replay(rows)
         self._arrived(size if new else _ACK_BYTES)
 
     def _take_gap(self, data: bytes, size: int) -> None:
         body = Body(data)
         boot, batch, first, last, cause = body.v(), body.v(), body.v(), body.v(), body.u8()
         if self._ours(boot):
-            if self.journal.is_new(batch):
-                self.journal.add(batch, (first, last, cause))
+            if self.inbox.is_new(batch):
+                self.inbox.add(batch, (first, last, cause))
             self._arrived(size)
 
     def _take_overwritten(self, data: bytes, _size: int) -> None:
         body = Body(data)
         boot, oldest_no, _first, last = body.v(), body.v(), body.v(), body.v()
         if self._ours(boot):
-            self.journal.overwritten(oldest_no, last)
+            self.inbox.overwritten(oldest_no, last)
             self._arrived(_ACK_BYTES)
 
     def _arrived(self, size: int) -> None:
         """Have the board told of `size` bytes more; at once when something is out of order."""
         self._ack_bytes += size
-        soon = self._ack_bytes >= _ACK_BYTES or self.journal.waits
+        soon = self._ack_bytes >= _ACK_BYTES or self.inbox.waits
         self._ack_by = min(self._ack_by, self._now + (0 if soon else _ACK_LATE_S))
 
     def _take_latest(self, data: bytes, _size: int) -> None:
         boot, values = events.latest_of(data)
         if self._ours(boot):
-            self.journal.newest_seq = max(self.journal.newest_seq, values["seq"])
+            self.inbox.newest_seq = max(self.inbox.newest_seq, values["seq"])
             self._events.append(events.Latest(self.device, boot, values))
 
     def _take_heartbeat(self, data: bytes, _size: int) -> None:
@@ -404,8 +391,8 @@ class HostSession:
         clock_s = body.v() + body.v() / 1e6
         if not self._ours(boot):
             return
-        self.journal.newest_seq = max(self.journal.newest_seq, next_seq - 1)
-        self.journal.forget(oldest)
+        self.inbox.newest_seq = max(self.inbox.newest_seq, next_seq - 1)
+        self.inbox.forget(oldest)
         self._events.append(
             events.Heartbeat(self.device, boot, oldest, next_seq, dropped, clock_s)
         )
@@ -418,11 +405,7 @@ class HostSession:
             seconds, micros = wire.split_words(body.rest())[:2]
             self.clock.add(sent, self._now, seconds + micros / 1e6)
             return
-        request = self._requests.pop(request_id, None)
-        if request is not None and request.op == op:
-            request.status = status
-            request.reply = body.rest()
-            request.done = True
+        self._requests.answer(request_id, op, status, body.rest())
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -443,7 +426,11 @@ class HostSession:
         elif self.stream:
             self._poll_stream(now_s)
         if self.hello is not None:
-            self._poll_requests(now_s)
+            if self._fetch is not None and self.connected and self.stream:
+                self._events += self._fetch.poll(now_s)
+            self._out += self._requests.due(now_s)
+            if self.connected:
+                self._poll_ping(now_s)
         out = bytes(self._out)
         self._out.clear()
         self.stats.bytes_out += len(out)
@@ -457,7 +444,7 @@ class HostSession:
         flags = 0
         if self.stream and self.device and not self.mismatch:
             flags = protocol.WANTS_STREAM | (protocol.TAKES_OVER if self.take_over else 0)
-        position = wire.varint(self.boot) + wire.varint(self.journal.stored_seq)
+        position = wire.varint(self.boot) + wire.varint(self.inbox.stored_seq)
         self._out.append(0)  # ends whatever half frame the board may have
         self._send(protocol.CONNECT, bytes([flags]) + record.LAYOUT_HASH + position)
 
@@ -467,49 +454,21 @@ class HostSession:
             self._ack_at = now_s
             self._ack_by = float("inf")
             self._ack_bytes = 0
-            self._send(protocol.ACK, self.journal.position())
-        wanted = self.journal.wanted
+            self._send(protocol.ACK, self.inbox.position())
+        wanted = self.inbox.wanted
         if wanted and now_s - self._read_at >= _READ_S:
             self._read_at = now_s
             first, last = min(wanted)
             body = wire.varint(self.boot) + wire.varint(first) + wire.varint(last - first + 1)
             self._send(protocol.READ, body)
 
-    def _new_id(self) -> int:
-        self._next_id = (self._next_id + 1) & ((1 << 30) - 1)
-        return self._next_id
-
-    def _poll_requests(self, now_s: float) -> None:
-        # The board remembers its last answers only: no request may push out the answer to an older
-        # one that is still being repeated.
-        oldest = self._asked
-        for request in list(self._requests.values()):
-            if now_s < request.next_s:
-                oldest = min(oldest, request.order)
-                continue
-            if not request.sent:
-                if self._asked - oldest >= protocol.REPLIES_KEPT:
-                    break
-                request.order = self._asked
-                self._asked += 1
-            oldest = min(oldest, request.order)
-            if request.sent >= request.tries:
-                request.expired = True
-                del self._requests[request.id]
-                continue
-            request.sent += 1
-            request.next_s = now_s + request.timeout_s
-            service = request.op >= protocol.FIRST_SERVICE
-            self._send(
-                protocol.SERVICE if service else protocol.REQUEST,
-                wire.varint(request.id) + bytes([request.op]) + request.payload,
-            )
+    def _poll_ping(self, now_s: float) -> None:
         every = _PING_START_S if self._pings_left else _PING_S
-        if self.connected and now_s - self._ping_at >= every:
+        if now_s - self._ping_at >= every:
             self._pings_left = max(0, self._pings_left - 1)
             self._ping_at = now_s
             if len(self._pings) > 8:
                 self._pings.clear()  # unanswered ones
-            ping = self._new_id()
+            ping = self._requests.new_id()
             self._pings[ping] = now_s
             self._send(protocol.REQUEST, wire.varint(ping) + bytes([protocol.PING]))

@@ -65,9 +65,17 @@ def decode(coded: bytes) -> bytes | None:
         if code < 255 and end < n:
             out.append(0)
         at = end
-    if len(out) < 5:
+    return checked(bytes(out))
+
+
+def checked(frame: bytes) -> bytes | None:
+    """Type and body of a frame without its coding, or None when its checksum is another.
+
+    It is another as well when the frame is of another record layout.
+    """
+    if len(frame) < 5:
         return None
-    data, crc = bytes(out[:-4]), out[-4:]
+    data, crc = frame[:-4], frame[-4:]
     return data if crc32(data, _seed(data[0])).to_bytes(4, "little") == crc else None
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import ceil, sqrt
 from pathlib import Path
@@ -23,8 +23,9 @@ import numpy as np
 from gauge import config
 
 from ..grades import grade
-from ..rolls import Roll, find, in_force
-from ..store import Store
+from ..rollers import turns
+from ..rolls import Roll, find, in_force, recipe_values
+from ..store import Store, words_of
 from . import capability, control_charts, correlation, variance
 from . import readings as making
 from .estimate import Estimate, NotComputable, attempt, chi2_point, missing, t_point
@@ -32,7 +33,15 @@ from .rules import NELSON, RULES, WESTERN_ELECTRIC, chance, signals
 from .spectrum import Peak, Spectrum, peaks, rollers_of, spectrum
 from .windows import VALUES, Value, Web, read_boots, read_roll
 
-__all__ = ["Analysis", "Limits", "Options", "statistics"]
+__all__ = [
+    "Analysis",
+    "Limits",
+    "Options",
+    "analyse",
+    "limits_of",
+    "rollers_of_line",
+    "statistics",
+]
 
 _STRETCHES = 200  # of a signal that are listed
 _ADVISED_R = 10  # readings of a subgroup up to which its range is a good measure
@@ -50,7 +59,7 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Options:
     """What to compute. `values`: of `windows.VALUES`; `limits`: value -> limits, instead of those
-    of recipe and grade; `rollers`: name -> circumference in mm."""
+    of recipe and grade; `rollers`: name -> circumference in mm, besides those of the recipe."""
 
     values: tuple[str, ...] = ("thickness", "porosity")
     subgroup_m: float = 1.0
@@ -97,9 +106,23 @@ def statistics(
             known = find(store, roll)
             web = read_roll(store, known, options.values)
         limits = {
-            name: options.limits.get(name) or _limits(store, web, known, name)
+            name: options.limits.get(name) or limits_of(store, web, known, name)
             for name in options.values
         }
+        options = replace(options, rollers=rollers_of_line(store, web, known) | options.rollers)
+    return analyse(web, options, limits)
+
+
+def rollers_of_line(store: Store, web: Web, roll: Roll | None) -> dict[str, float]:
+    """Name and circumference (mm) of the rollers that the recipe lists."""
+    if roll is not None:
+        return turns(recipe_values(store, roll.recipe))
+    rows = store.configurations(web.device, web.boots[-1])
+    return turns(recipe_values(store, rows[-1]["recipe_id"])) if rows else {}
+
+
+def analyse(web: Web, options: Options, limits: Mapping[str, Limits]) -> list[Analysis]:
+    """Analyse a web; `limits` (`limits_of`) of each of the values of the options."""
     grids = _Grids(web, options)
     with suppress(NotComputable):  # each value tells of it
         _ = grids.readings, grids.fine
@@ -130,13 +153,13 @@ class _Grids:
         return making.Grid(self._web.sections, ceil(1e3 * step - 1e-6) / 1e3)
 
 
-def _limits(store: Store, web: Web, roll: Roll | None, name: str) -> Limits:
+def limits_of(store: Store, web: Web, roll: Roll | None, name: str) -> Limits:
     """Those of the recipe in force at the end; where it has none, the claim of the grade."""
     if roll is None:
         rows = store.configurations(web.device, web.boots[-1])
     else:
         rows = in_force(store, roll)
-    found = [_stated(config.unpack(row["blob"]), name) for row in rows]
+    found = [_stated(words_of(row), name) for row in rows]
     if found and found[-1] != (None, None):
         source = f"recipe {rows[-1]['recipe_id']:08x}"
         if any(pair != found[-1] for pair in found):

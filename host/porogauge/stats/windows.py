@@ -1,8 +1,7 @@
-"""The windows of a web, read fast: where they are along the length, and their values.
+"""The windows of a web: where they are along the length, and their values.
 
-SQLite finds and packs the numbers, a few ten thousand windows a question, in threads beside each
-other; no window becomes a Python object. 24 hours at 90.9 Hz (7.9 million windows) take about
-four seconds of one core.
+Columns come from the pages of the database's file (`porogauge.pages`); no window becomes a Python
+object.
 
     >>> with Store("roll.db", read_only=True) as store:
     ...     web = read_boots(store, ["thickness"])
@@ -14,27 +13,22 @@ board: nothing is computed across its ends. A window without a valid number has 
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from itertools import pairwise
 
 import numpy as np
 
 from gauge import record
 
 from ..errors import PorogaugeError, UsageError
-from ..rolls import Roll, spans
+from ..rolls import Roll, Span, spans
+from ..segments import read, table
 from ..store import Store
 
-__all__ = ["VALUES", "Section", "Value", "Web", "read_boots", "read_roll"]
+__all__ = ["VALUES", "Section", "Value", "Web", "fields", "read_boots", "read_roll", "web_of"]
 
-_CHUNK = 50_000  # windows a question
 _SAMPLE = 500  # windows that the typical uncertainty is taken from
-_FOLD = 1 << 30  # the board's position in mm begins anew at -2**29 after 2**29
-_NONE = 1 << 31  # no word of a record reaches this: a mark, with state and reason below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,7 @@ VALUES = {
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Windows in the order in which they were stored; `values`: NaN where there is none."""
+    """Windows in their order; `values`: NaN where there is none."""
 
     metres: np.ndarray
     values: dict[str, np.ndarray]
@@ -115,25 +109,10 @@ class Web:
     u95: dict[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A range of windows that becomes a section; `origin_m` is where its boot begins."""
-
-    boot: int
-    first: int
-    last: int
-    origin_mm: int
-    origin_m: float
-
-
 def read_roll(store: Store, roll: Roll, names: Sequence[str]) -> Web:
     """All windows of a roll. Raises PorogaugeError when there are none yet."""
-    with _snapshot(store):
-        ranges = [(span.boot, span.first, span.last) for span in spans(store, roll)]
-        if not ranges:
-            raise PorogaugeError(f"{store.path}: has no windows of roll {roll.name} yet")
-        cuts = [(event.boot, event.seq) for event in roll.events if event.kind == "splice"]
-        return _read(store, roll.device, ranges, cuts, names)
+    ranges = spans(store, roll)
+    return web_of(roll.device, ranges, table(store, roll, fields(names)), names, splices(roll))
 
 
 def read_boots(
@@ -144,139 +123,72 @@ def read_boots(
     Raises UsageError when there are several devices and none is named, PorogaugeError when
     nothing is stored.
     """
-    with _snapshot(store):
-        ranges: dict[str, list[tuple[int, int, int]]] = {}
-        there = []
-        for key, name in store.query("SELECT id, device FROM devices ORDER BY device"):
-            for number, first, last in _boots(store, key):
-                there.append(f"{name} boot {number}")
-                if device in (None, name) and boot in (None, number):
-                    ranges.setdefault(name, []).append((number, first, last))
-        if not ranges:
-            raise PorogaugeError(
-                f"{store.path}: has no records of that device and boot; there:"
-                f" {', '.join(there) or 'none'}"
-            )
-        if len(ranges) > 1:
-            raise UsageError(
-                f"{store.path}: has several devices: {', '.join(ranges)}; name one with --device"
-            )
-        ((name, its),) = ranges.items()
-        return _read(store, name, its, [], names)
-
-
-@contextmanager
-def _snapshot(store: Store) -> Iterator[None]:
-    """What is asked inside is answered as of one moment, while a logger goes on writing."""
-    store.query("BEGIN")
-    try:
-        yield
-    finally:
-        store.query("ROLLBACK")
-
-
-def _boots(store: Store, key: int) -> Iterator[tuple[int, int, int]]:
-    """Boot, first and last window of each, by steps along the index: no row is read."""
-    boot = -1
-    while True:
-        boot = store.query("SELECT min(boot) FROM records WHERE device=? AND boot>?", (key, boot))[
-            0
-        ][0]
-        if boot is None:
-            return
-        first, last = (
-            store.query(f"SELECT {end}(seq) FROM records WHERE device=? AND boot=?", (key, boot))
-            for end in ("min", "max")
+    ranges: dict[str, list[Span]] = {}
+    there = []
+    for (name,) in store.query("SELECT device FROM devices ORDER BY device"):
+        for span in store.extents(name):
+            there.append(f"{name} boot {span[0]}")
+            if device in (None, name) and boot in (None, span[0]):
+                ranges.setdefault(name, []).append(Span(*span))
+    if not ranges:
+        raise PorogaugeError(
+            f"{store.path}: has no records of that device and boot; there:"
+            f" {', '.join(there) or 'none'}"
         )
-        yield boot, first[0][0], last[0][0]
+    if len(ranges) > 1:
+        raise UsageError(
+            f"{store.path}: has several devices: {', '.join(ranges)}; name one with --device"
+        )
+    ((name, its),) = ranges.items()
+    return web_of(name, its, read(store, name, its, fields(names)), names)
 
 
-def _read(
-    store: Store,
+def splices(roll: Roll) -> list[tuple[int, int]]:
+    """Boot and sequence number of the first window behind each splice."""
+    return [(event.boot, event.seq) for event in roll.events if event.kind == "splice"]
+
+
+def fields(names: Sequence[str]) -> tuple[str, ...]:
+    """Fields of a record that the web of these values is made of."""
+    values = [VALUES[name] for name in names]
+    columns = [value.column for value in values]
+    columns += [value.u_column for value in values if value.u_column is not None]
+    return ("valid", "state", "reason", *dict.fromkeys(columns))
+
+
+def web_of(
     device: str,
-    ranges: Sequence[tuple[int, int, int]],
-    cuts: Sequence[tuple[int, int]],
+    ranges: Sequence[Span],
+    windows: Mapping[str, np.ndarray],
     names: Sequence[str],
+    cuts: Sequence[tuple[int, int]] = (),
 ) -> Web:
-    if store.path == ":memory:":
-        raise PorogaugeError("statistics need a database file: other threads read it as well")
-    parts = list(_parts(store, device, ranges, cuts))
-    found = _fetch(store, device, parts, names)
-    sections = []
-    left_out: dict[str, dict[str, int]] = {name: {} for name in names}
-    for part, chunks in zip(parts, found, strict=True):
-        if not chunks:
-            continue
-        position = np.concatenate([chunk.position for chunk in chunks])
-        metres = np.subtract(_unfolded(position, part.origin_mm), part.origin_mm, dtype=float)
-        metres /= 1000
-        metres += part.origin_m
-        values = {
-            name: np.concatenate([chunk.values[index] for chunk in chunks])
-            for index, name in enumerate(names)
-        }
-        for chunk in chunks:
-            for name, causes in zip(names, chunk.causes, strict=True):
-                for cause, count in causes.items():
-                    left_out[name][cause] = left_out[name].get(cause, 0) + count
-        sections.append(Section(metres, values))
-    windows = sum(len(section.metres) for section in sections)
-    due = sum(last - first + 1 for _, first, last in ranges)
-    boots = tuple(dict.fromkeys(boot for boot, _, _ in ranges))
-    u95 = {name: _typical_u95(store, device, boots, VALUES[name]) for name in names}
-    return Web(device, boots, windows, due - windows, tuple(sections), left_out, u95)
+    """The web of windows that were read (`porogauge.segments.read`, with `fields`).
 
-
-def _parts(
-    store: Store,
-    device: str,
-    ranges: Sequence[tuple[int, int, int]],
-    cuts: Sequence[tuple[int, int]],
-) -> Iterator[_Part]:
-    """Ranges cut at the splices; length goes on from one boot to the next."""
-    passed = 0.0
-    for boot, first, last in ranges:
-        start_mm, end_mm = (
-            next(store.columns(("position_mm",), device, boot, end))[0] for end in (first, last)
-        )
-        inside = sorted(seq for b, seq in cuts if b == boot and first < seq <= last)
-        for low, high in zip([first, *inside], [*(seq - 1 for seq in inside), last], strict=True):
-            yield _Part(boot, low, high, start_mm, passed)
-        half = _FOLD >> 1
-        passed += ((end_mm - start_mm + half) % _FOLD - half) / 1000.0
-
-
-def _unfolded(position: np.ndarray, origin: int) -> np.ndarray:
-    """Positions without the jump of the board's counter, `origin` where it began."""
-    if max(int(position.max()), origin) - min(int(position.min()), origin) < _FOLD >> 1:
-        return position
-    return np.unwrap(np.concatenate([[origin], position]), period=_FOLD)[1:]
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Windows of one question; `causes`: of those without a number, for each value."""
-
-    position: np.ndarray
-    values: list[np.ndarray]
-    causes: list[dict[str, int]]
-
-
-def _chunk(texts: Sequence[str], factors: Sequence[float]) -> _Chunk:
-    """Numbers out of the texts that SQLite made of them, in user units."""
-    position, *columns = (np.fromstring(text, dtype=np.int64, sep=",") for text in texts)
-    values, causes = [], []
-    for words, factor in zip(columns, factors, strict=True):
-        numbers = words / factor
-        bad = words >= _NONE
-        found: dict[str, int] = {}
-        if bad.any():
-            numbers[bad] = np.nan
-            for code, count in zip(*np.unique(words[bad], return_counts=True), strict=True):
-                found[_cause(int(code) - _NONE)] = int(count)
-        values.append(numbers)
-        causes.append(found)
-    return _Chunk(position, values, causes)
+    `ranges`: where windows are due; `cuts`: where a section begins, besides the boots.
+    """
+    boot, seq, metres = (windows[name] for name in ("boot", "seq", "metres"))
+    values, left_out, u95 = {}, {}, {}
+    for name in names:
+        value = VALUES[name]
+        there = windows["valid"] & value.bit != 0
+        values[name] = windows[value.column] / value.factor
+        left_out[name] = {}
+        if not there.all():
+            values[name][~there] = np.nan
+            codes = windows["state"][~there] * 256 + windows["reason"][~there]
+            for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
+                left_out[name][_cause(int(code))] = int(count)
+        u95[name] = _typical_u95(windows, value, there)
+    begins = [int(np.searchsorted(boot, b) + np.searchsorted(seq[boot == b], s)) for b, s in cuts]
+    edges = sorted({0, len(seq), *(np.flatnonzero(np.diff(boot)) + 1).tolist(), *begins})
+    sections = tuple(
+        Section(metres[low:high], {name: values[name][low:high] for name in names})
+        for low, high in pairwise(edges)
+    )
+    due = sum(span.last - span.first + 1 for span in ranges)
+    boots = tuple(dict.fromkeys(span.boot for span in ranges))
+    return Web(device, boots, len(seq), due - len(seq), sections, left_out, u95)
 
 
 def _cause(code: int) -> str:
@@ -285,93 +197,12 @@ def _cause(code: int) -> str:
     return ": ".join(words)
 
 
-def _fetch(
-    store: Store, device: str, parts: Sequence[_Part], names: Sequence[str]
-) -> list[list[_Chunk]]:
-    """Windows of each part, in the order of the rows in the file."""
-    columns = ["position_mm"]
-    for name in names:
-        value = VALUES[name]
-        columns.append(
-            f"CASE WHEN valid & {value.bit} THEN {value.column}"
-            f" ELSE {_NONE} + state * 256 + reason END"
-        )
-    sql = (
-        f"SELECT {', '.join(f'group_concat({column})' for column in columns)} FROM records"
-        " WHERE rowid BETWEEN ? AND ?"
-    )
-    alone = len(parts) == 1 and _alone(store, parts[0])
-    if not alone:
-        # The unary plus keeps SQLite from the index: in the order of the file all is read once.
-        sql += " AND +device=? AND +boot=? AND +seq BETWEEN ? AND ?"
-    factors = [VALUES[name].factor for name in names]
-    key = store.device_id(device)
-    todo: SimpleQueue[tuple[int, int, tuple[int, ...]]] = SimpleQueue()
-    pieces: list[dict[int, _Chunk]] = []
-    for index, part in enumerate(parts):
-        low, high = _rows(store, key, part)
-        for number, start in enumerate(range(low, high + 1, _CHUNK)):
-            end = min(high, start + _CHUNK - 1)
-            whose = () if alone else (key, part.boot, part.first, part.last)
-            todo.put((index, number, (start, end, *whose)))
-        pieces.append({})
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            with Store(store.path, read_only=True, check=False) as own:
-                while not errors:
-                    index, number, values = todo.get_nowait()
-                    row = own.query(sql, values)[0]
-                    if row[0] is not None:
-                        pieces[index][number] = _chunk(row, factors)
-        except Empty:
-            return
-        except BaseException as error:  # told to the thread that waits
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(min(4, os.cpu_count() or 1))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return [[found[number] for number in sorted(found)] for found in pieces]
-
-
-def _alone(store: Store, part: _Part) -> bool:
-    """Whether the file has no other records than those of this part."""
-    keys = [key for (key,) in store.query("SELECT id FROM devices")]
-    return [range_ for key in keys for range_ in _boots(store, key)] == [
-        (part.boot, part.first, part.last)
-    ]
-
-
-def _rows(store: Store, key: int | None, part: _Part) -> tuple[int, int]:
-    """First and last row of the file between which the windows of a part are."""
-    last = store.query("SELECT max(rowid) FROM records")[0][0] or 0
-    if 2 * (part.last - part.first + 1) > last:
-        return 1, last  # most of the file: looking closer costs more than it saves
-    low, high = store.query(
-        "SELECT min(rowid), max(rowid) FROM records WHERE device=? AND boot=?"
-        " AND seq BETWEEN ? AND ?",
-        (key, part.boot, part.first, part.last),
-    )[0]
-    return (1, 0) if low is None else (low, high)
-
-
-def _typical_u95(store: Store, device: str, boots: Sequence[int], value: Value) -> float | None:
-    """Median of U95 of windows that are evenly spread over the rows."""
+def _typical_u95(
+    windows: Mapping[str, np.ndarray], value: Value, there: np.ndarray
+) -> float | None:
+    """Median of U95 of windows that are evenly spread over the web."""
     if value.u_column is None:
         return None
-    last = store.query("SELECT max(rowid) FROM records")[0][0] or 0
-    rows = sorted({int(row) for row in np.linspace(1, last, _SAMPLE)})
-    marks = ", ".join("?" * len(rows))
-    its = ", ".join("?" * len(boots))
-    found = store.query(
-        f"SELECT {value.u_column} FROM records WHERE rowid IN ({marks}) AND +device=?"
-        f" AND +boot IN ({its}) AND valid & {value.bit}",
-        (*rows, store.device_id(device), *boots),
-    )
-    return 2 * float(np.median(found)) / value.factor if found else None
+    chosen = np.unique(np.linspace(0, len(there) - 1, _SAMPLE).astype(int))
+    found = windows[value.u_column][chosen[there[chosen]]]
+    return 2 * float(np.median(found)) / value.factor if len(found) else None

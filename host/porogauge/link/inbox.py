@@ -28,7 +28,7 @@ def gap_name(cause: int) -> str:
     return protocol.GAP_NAMES[cause] if cause < len(protocol.GAP_NAMES) else f"unknown_{cause}"
 
 
-class Journal:
+class Inbox:
     """One boot of one device; events are appended to `told`, which the caller empties."""
 
     def __init__(self, told: list[Event], device: str = "", boot: int = 0, next_seq: int = 0):
@@ -101,7 +101,7 @@ class Journal:
 
     def position(self) -> bytes:
         """Body of an acknowledgement: what is stored, and what has arrived."""
-        bits = (1 << (self.next_no - self.base_no)) - 1
+        bits = (1 << min(self.next_no - self.base_no, HELD)) - 1
         for batch in self._arrived:
             bits |= 1 << (batch - self.base_no)
         n = min((bits.bit_length() + 7) // 8, protocol.ACK_BITMAP_BYTES)
