@@ -42,7 +42,7 @@ def test_faults_come_and_go():
     ]
     ins = bench(fault=faults)
     master, resets = Master(ins), []
-    ins.faults.on_board_reset = lambda: resets.append(ins.clock.now_ns)
+    ins.faults.outside = lambda fault, begins: resets.append(ins.clock.now_ns)
     ins.lasers[0].connect(SimpleNamespace(baud=0, damage=None), pulled=True)
     ins.clock.run_until(150 * MS)
     assert master.read(0x48, 1, register=0) is None and master.write(0x44, 0xFD) == -1

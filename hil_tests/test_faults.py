@@ -16,7 +16,7 @@ from gauge import record
 from gauge.link import protocol
 from porogauge_bench import fields
 from porogauge_bench.calibration import exact_words
-from porogauge_bench.expected import EXPECT, LINK, MOMENTARY, lasers_of
+from porogauge_bench.expected import EXPECT, LINK, MOMENTARY, RESTARTS, lasers_of
 from porogauge_bench.runner import Run, make_target
 from porogauge_bench.scenario import Scenario
 from porogauge_bench.witness import Witness
@@ -28,7 +28,7 @@ HOST_NS = 250 * MS  # from the end of a window to the host, batch and all
 
 
 # those with a length, one scenario each
-LASTING = [kind for kind in EXPECT if kind not in MOMENTARY]
+LASTING = [kind for kind in EXPECT if kind not in (*MOMENTARY, *RESTARTS)]
 
 
 class Finished:
@@ -378,7 +378,7 @@ def test_a_converter_that_loses_its_supply_is_set_up_again():
     run = done.run
     times = (20, 550)
     for at_s in times:
-        run.target.clock.call_at(at_s * SECOND, run.instruments.ad7746._power_up)
+        run.target.clock.call_at(at_s * SECOND, run.instruments.ad7746.power_up)
     try:
         run.boot()
         run.configure(exact_words(scenario))

@@ -222,7 +222,7 @@ def test_no_laser_byte_is_lost_while_flash_is_written(on_board):
     def check(target, sensors):
         head, stamps, errors, took = run(
             target,
-            "a.start()\nt = ticks_us()\nh.store.write('config', bytes(600))\n"
+            "a.start()\na.errors()\nt = ticks_us()\nh.store.write('config', bytes(600))\n"
             "took = ticks_diff(ticks_us(), t)\nn = a.head()\nprint(n)\n"
             "print([a.stamps[i] & 0x3FFFFFFF for i in range(n // 3)])\nprint(a.errors())\n"
             "print(took)",

@@ -41,6 +41,7 @@ class Outcome:
     problems: list[Problem] = field(default_factory=list)
     windows: int = 0
     gaps: int = 0
+    virtual_s: float = 0.0
     # windows with a number and those whose two standard uncertainties cover the truth, by
     # (quantity, whether a fault was near)
     covered: dict[str, list[int]] = field(default_factory=dict)
@@ -48,3 +49,13 @@ class Outcome:
     def told(self) -> dict[str, Any]:
         """The roll as plain values, for machines."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Outcome:
+        """The roll out of `told()`."""
+        effects = [Effect(**effect) for effect in told["effects"]]
+        problems = [
+            Problem(**{**problem, "kinds": tuple(problem["kinds"])})
+            for problem in told["problems"]
+        ]
+        return cls(**{**told, "effects": effects, "problems": problems})

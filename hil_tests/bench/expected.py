@@ -12,10 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
-LINK = ("link_outage", "link_errors", "host_stall")
+LINK = (
+    *("link_outage", "link_errors", "usb_unplugged"),
+    *("host_stall", "host_killed", "journal_full"),
+)
 """Kinds that stop nothing but the way to the host."""
-MOMENTARY = ("board_reset", "cap_disturbed")
+RESTARTS = ("board_reset", "board_hang", "board_crash", "power_cut")
+"""Kinds after which the board starts anew."""
+MOMENTARY = ("board_reset", "board_hang", "board_crash", "cap_disturbed")
 """Kinds that have no length."""
+WATCHDOG_S = 3.0
+"""Watchdog period: no output outlives a program that hangs for longer."""
 
 _CAPACITANCE, _ENVIRONMENT = "capacitance_fault", "environment_fault"
 
@@ -36,6 +43,17 @@ class Expect:
     also: tuple[str, ...] = ()  # other flags that may come with it
     flags: tuple[str, ...] = ()  # of `expect`: those that have to come
 
+
+# every sensor begins anew
+_RESTART = Expect(
+    numbers=False,
+    within_s=0.0,
+    back_s=2.5,
+    also=(
+        *("standardisation_due", "overrun", _CAPACITANCE, _ENVIRONMENT),
+        *("laser_a_fault", "laser_b_fault"),
+    ),
+)
 
 EXPECT = {
     "i2c_nack": Expect(_CAPACITANCE, False, also=("overrun",)),
@@ -61,16 +79,19 @@ EXPECT = {
     "link_outage": Expect(),
     "link_errors": Expect(),
     "host_stall": Expect(),
-    # every sensor begins anew
-    "board_reset": Expect(
-        numbers=False,
-        within_s=0.0,
-        back_s=1.5,
-        also=(
-            *("standardisation_due", "overrun", _CAPACITANCE, _ENVIRONMENT),
-            *("laser_a_fault", "laser_b_fault"),
-        ),
+    "usb_unplugged": Expect(),
+    "host_killed": Expect(),
+    "journal_full": Expect(),
+    # what is measured while it is written is marked
+    "flash_slow": Expect(also=("overrun", "flash_write")),
+    "board_reset": _RESTART,
+    # the watchdog restarts it
+    "board_hang": replace(
+        _RESTART, flag="watchdog_restart", within_s=WATCHDOG_S, back_s=WATCHDOG_S + 2.5
     ),
+    "board_crash": replace(_RESTART, flag="crash_restart", within_s=0.033, back_s=3.0),
+    # lasers start, and are looked for once a second
+    "power_cut": replace(_RESTART, back_s=4.5),
 }
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TO_HOST, TO_BOARD = "to_host", "to_board"
 FRAMING = 1
 _ADDRESS = {"ad7746": 0x48, "sht4x": 0x44}
-_MOMENTARY = ("board_reset", "cap_disturbed")  # for_s has no meaning
+# for_s has no meaning
+_MOMENTARY = ("board_reset", "board_hang", "board_crash", "cap_disturbed")
 _ON_CABLE = {"uart_garbage", "uart_framing"}  # share a hook
 
 
@@ -112,11 +113,14 @@ class _Damage:
 
 
 class FaultPlan:
-    """Carries out the faults of a scenario. `on_board_reset` is the runner's."""
+    """Carries out the faults of a scenario.
+
+    `outside(fault, begins)` does those that are not the instruments': `interruptions`.
+    """
 
     def __init__(self, clock: Clock, scenario: Scenario, instruments: Instruments):
         self.clock, self.instruments = clock, instruments
-        self.on_board_reset: Callable[[], Any] | None = None
+        self.outside: Callable[[SimpleNamespace, bool], Any] | None = None
         self.log: list[tuple[int, str, bool]] = []  # (instant, kind, begins)
         self._silent: set[int] = set()
         self._seed = scenario.run.seed
@@ -146,13 +150,18 @@ class FaultPlan:
         elif fault in self._going:
             self._going.remove(fault)
             for other in self._going:  # what ends must not take another of its kind with it
-                if other.kind == fault.kind or {other.kind, fault.kind} == _ON_CABLE:
+                same = other.kind == fault.kind and hasattr(self, "_" + fault.kind)
+                if same or {other.kind, fault.kind} == _ON_CABLE:
                     self._do(other, True)
         self._next()
 
+    def going(self, kind: str) -> list[SimpleNamespace]:
+        """Faults of a kind that have begun and not ended."""
+        return [fault for fault in self._going if fault.kind == kind]
+
     def _do(self, fault: SimpleNamespace, begins: bool) -> None:
-        do = getattr(self, "_" + fault.kind, None)
-        if do is not None:  # those of the link are a matter of LinkFaults
+        do = getattr(self, "_" + fault.kind, self.outside)
+        if do is not None:
             do(fault, begins)
 
     # -- one method a kind
@@ -231,7 +240,3 @@ class FaultPlan:
     def _encoder_stopped(self, fault: SimpleNamespace, on: bool) -> None:
         encoder = self.instruments.encoder
         encoder.stop() if on else encoder.resume()
-
-    def _board_reset(self, fault: SimpleNamespace, on: bool) -> None:
-        if self.on_board_reset is not None:
-            self.on_board_reset()

@@ -295,8 +295,15 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "encoder_stopped": (),
     "link_outage": (),
     "link_errors": ("rate",),
-    "board_reset": (),
+    "usb_unplugged": (),
     "host_stall": (),
+    "host_killed": (),
+    "board_reset": (),
+    "board_hang": (),
+    "board_crash": (),
+    "power_cut": ("operation", "fraction"),
+    "flash_slow": (),
+    "journal_full": (),
 }
 FAULT_TEXT = {
     "i2c_nack": "The device does not acknowledge.",
@@ -317,8 +324,15 @@ FAULT_TEXT = {
     "encoder_stopped": "Encoder's pulses are lost.",
     "link_outage": "Nothing passes between board and host.",
     "link_errors": "This share of the link's bytes is damaged.",
-    "board_reset": "The board is reset at at_s (for_s has no meaning).",
+    "usb_unplugged": "The link's cable is pulled: the board's USB and the host's port are gone.",
     "host_stall": "Host is connected and does not read.",
+    "host_killed": "The host's process dies, and another one starts on the same database.",
+    "board_reset": "The board is reset at at_s (for_s has no meaning).",
+    "board_hang": "The board's program stops for good, outputs as they are (no for_s).",
+    "board_crash": "The board's program ends with an error in its next round (no for_s).",
+    "flash_slow": "Operations of the flash take as long as its data sheet allows.",
+    "journal_full": "The host is away, and the board's flash is too small to hold all until then.",
+    "power_cut": "Board and sensors are without power; sensors come back as after power-up.",
 }
 FAULT = (
     _choice("kind", "", tuple(FAULTS), "Required; see the list of kinds."),
@@ -330,6 +344,17 @@ FAULT = (
     _choice("laser", "a", ("a", "b", "both"), "Laser."),
     Field("code", 262076, "", 262072, 262143, "Error code (262076: no peak).", "integer"),
     Field("rate", 0.001, "", 0, 1, "Share of bytes."),
+    Field(
+        "operation",
+        0,
+        "",
+        0,
+        1000,
+        "Power fails within so many flash operations from at_s (1: the next; in a second"
+        " at the latest); 0: at at_s. rp2040 only.",
+        "integer",
+    ),
+    Field("fraction", 0.5, "", 0, 1, "How far that operation has come."),
 )
 
 

@@ -23,20 +23,24 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gauge import config, health, record
 from gauge.link import protocol
+from porogauge import journal
 from porogauge.link import events
 from porogauge.link.session import HostSession, Request
 from porogauge.recipe import dumps
 from porogauge.recipe_fields import KINDS
 from porogauge.store import Store
+from porogauge.units import decode
 
 from .calibration import exact_files, exact_words
 from .faults import TO_BOARD, TO_HOST
 from .instruments import Instruments
+from .interruptions import Interruptions
 from .scenario import Scenario
 from .target import Target, TargetError
 
@@ -48,6 +52,8 @@ TRY_S = 0.25  # until a request is repeated
 CONFIGURE_NS = 20_000_000_000  # longest time to bring a board into service
 DRAIN_NS = 30_000_000_000  # longest time for the last records to arrive after the end
 SETTLE_NS = 1_000_000_000  # of measuring, before the heap is looked at
+IDS_OF_A_HOST = 1 << 20  # of its requests
+SMALL_SECTORS = 44  # of a journal that is full in seconds, its reserve and little more
 HEAP_NS = 50_000_000  # within which the board looks at its heap
 
 RESULTS = (  # of a run in its folder
@@ -94,6 +100,12 @@ def make_target(name: str, **options: Any) -> Target:
     raise ValueError(f"target {name!r} is not one of rp2040, unix32")
 
 
+def target_for(scenario: Scenario, name: str) -> Target:
+    """The target of that name that a scenario's faults need."""
+    small = any(fault.kind == "journal_full" for fault in scenario.faults)
+    return make_target(name, journal_sectors=SMALL_SECTORS) if small else make_target(name)
+
+
 class NoAnswer(TargetError):
     """The board did not answer a request, or refused it."""
 
@@ -109,40 +121,62 @@ class Run:
         progress: Callable[[float, float], None] | None = None,
     ) -> None:
         self.scenario = scenario
-        self.target = make_target(target) if isinstance(target, str) else target
+        self.target = target_for(scenario, target) if isinstance(target, str) else target
         self.instruments = Instruments(scenario, self.target.clock, self.target.i2c)
         self.instruments.plug_into(self.target)
-        self.instruments.faults.on_board_reset = self._ask_for_reset
+        self.interruptions = Interruptions(self)
+        self.instruments.faults.outside = self.interruptions
         self.store = Store(database)
-        self.session = HostSession(self.store.known, first_id=1)
+        self._host_runs = True
+        self._hosts = 1  # processes that there were
+        self.session = self._new_session()
         self.boots: dict[int, int] = {}  # boot id -> virtual instant of its ticks zero
         self.console: list[str] = []
         self.latest: list[tuple[int, dict[str, int]]] = []  # (instant of arrival, values)
         self.arrivals: dict[tuple[int, int], int] = {}  # (boot, seq) -> instant of arrival
         self.summary: dict[str, Any] = {}
-        self._device = ""
+        self.device = ""  # its id, once it is known
+        self._starts = [self.target.boot_ns]
+        self._first_kept: dict[int, int] = {}
         self._blob = b""  # configuration that the board has
         self.newest_made = -1  # newest record that the board had made at the end
         self._health: list[dict[str, int]] = []
-        self._reset_wanted = False
         self._stalled = False
         self._progress = progress
         self._wall_s = 0.0
 
     # -- the host, in virtual time
 
-    def _ask_for_reset(self) -> None:
-        self._reset_wanted = True
+    def kill_host(self) -> None:
+        """The host's process dies: what it had not stored is lost, nobody reads."""
+        self._host_runs = False
+        self._open_port(False)
+
+    def start_host(self) -> None:
+        """Another process of the host, on the same database."""
+        self._host_runs = True
+        self._hosts += 1
+        self.session = self._new_session()
+        self._open_port(True)
+
+    def _new_session(self) -> HostSession:
+        first_id = self._hosts * IDS_OF_A_HOST
+        return HostSession(self.store.settled, fetched=self.store.fetched, first_id=first_id)
+
+    def _open_port(self, is_open: bool) -> None:
+        set_port = getattr(self.target, "link_port", None)
+        if set_port is not None:
+            set_port(is_open)
 
     def set_faults(self, scenario: Scenario) -> None:
         """Let the faults of `scenario` happen, which has the same world, and none of before."""
         self.scenario = scenario
         self.instruments.set_faults(scenario)
-        self.instruments.faults.on_board_reset = self._ask_for_reset
+        self.instruments.faults.outside = self.interruptions
 
     def _from_board(self, data: bytes, t_ns: int) -> None:
         data = self.instruments.link.transform(data, TO_HOST, t_ns)
-        if data:
+        if data and self._host_runs:
             self._handle(self.session.receive(data, t_ns / 1e9), t_ns)
             self._to_board(t_ns)
 
@@ -165,11 +199,13 @@ class Run:
                 case events.Gap(device, boot, first, last, cause):
                     store.gap(device, boot, first, last, cause)
                     new = True
+                case events.Entries(device) | events.EntriesLost(device):
+                    session.commit_entries(device, journal.keep(store, event).next)
                 case events.Latest(_, _, values):
                     self.latest.append((t_ns, dict(values)))
                 case events.Connected(hello):
-                    self._device = hello.device
-                    self.boots[hello.boot] = self.target.boot_ns
+                    self.device = hello.device
+                    self._note_boots(hello.boot)
                     store.hello(hello.device, hello.boot, hello.board, hello.firmware)
                     self._keep_configuration(hello.boot)
                 case events.Console(line):
@@ -181,17 +217,30 @@ class Run:
 
     def _step(self, end_ns: int) -> None:
         target, now = self.target, self.target.now_ns
-        stalled = self.instruments.link.stalled(now)
+        stalled = not self._host_runs or self.instruments.link.stalled(now)
         if stalled != self._stalled:
             self._stalled = stalled
             target.link_stall(stalled)
-        if self._reset_wanted:
-            self._reset_wanted = False
-            target.reset("run")
+        self.interruptions.between_runs()
         target.run_until(min(now + STEP_NS, end_ns))
+        if target.boot_ns != self._starts[-1]:
+            self._starts.append(target.boot_ns)
         now = target.now_ns
-        self._handle(self.session.receive(b"", now / 1e9), now)
-        self._to_board(now)
+        if self._host_runs:
+            self._handle(self.session.receive(b"", now / 1e9), now)
+            self._to_board(now)
+
+    def _note_boots(self, boot: int) -> None:
+        """A boot is known: so are those before it, which no host may have met.
+
+        Of starts that were cut short, the shortest ones were over before they were counted.
+        """
+        known = max((number for number in self.boots if number < boot), default=boot)
+        self.boots[boot] = self.target.boot_ns
+        starts = [t for t in self._starts if self.boots[known] < t <= self.boots[boot]]
+        lives = sorted(pairwise(starts), key=lambda life: life[0] - life[1])
+        missed = sorted(begin for begin, _ in lives[: max(0, boot - known - 1)])
+        self.boots |= dict(zip(range(known + 1, boot), missed, strict=False))
 
     def run_until(self, t_ns: int) -> None:
         """Let board and host run up to a virtual instant."""
@@ -266,7 +315,7 @@ class Run:
         """Store what the board measures with, from the start of the boot on: a roll without it
         cannot be recomputed."""
         if self._blob:
-            self.store.configuration(self._device, boot, 0, self._blob)
+            self.store.configuration(self.device, boot, 0, self._blob)
 
     def _keep_files(self, words: Any) -> None:
         """Store recipe and calibration as files, as a logger does that has sent them."""
@@ -301,20 +350,59 @@ class Run:
             made = self.look_at_health()["windows"]
         self.newest_made = newest = max(self.session.newest_seq, made - 1)
         end = self.target.now_ns + DRAIN_NS
-        while self.session.next_seq <= newest and self.target.now_ns < end:
+        while self.target.now_ns < end:
+            if self.session.next_seq > newest and not self.session.fetching:
+                break
             self._step(end)
 
     # -- results
 
+    def boots_over(self, before_ns: float) -> set[int]:
+        """Boots that had ended before an instant."""
+        boots = sorted(self.boots)
+        later = zip(boots, boots[1:], strict=False)
+        return {boot for boot, following in later if self.boots[following] < before_ns}
+
+    def first_kept(self, boot: int) -> int:
+        """Number of the first window of a boot that was not forgotten."""
+        return self._first_kept.get(boot, 0)
+
+    def forget(self, before_ns: int) -> None:
+        """Forget what was before an instant, for a run that goes on for hours.
+
+        The database keeps it; results are those of what follows. The last of everything is kept.
+        """
+        for boot, began_ns in self.boots.items():
+            first = self.first_kept(boot)
+            self._first_kept[boot] = first
+            for row in self.store.rows(self.device, boot, first):
+                if (
+                    began_ns + 1_000_000_000 * row[record.T_S] + 1000 * row[record.T_US]
+                    > before_ns
+                ):
+                    break
+                self._first_kept[boot] = row[record.SEQ]
+        kept = self._first_kept
+        self.arrivals = {key: t for key, t in self.arrivals.items() if key[1] >= kept[key[0]]}
+        self.latest = self.latest[-1:]
+        self.console.clear()
+        self._health = self._health[-1:]
+        last = {edge.name: edge for edge in self.target.outputs if edge.t_ns <= before_ns}
+        rest = [edge for edge in self.target.outputs if edge.t_ns > before_ns]
+        self.target.outputs[:] = [*last.values(), *rest]
+        self.instruments.ad7746.forget(before_ns - SETTLE_NS)  # begin of the first window kept
+
     def rows(self, boot: int | None = None, first: int = 0) -> list[tuple[int, ...]]:
         """Stored records of a boot (default: the newest) from number `first` on, in order."""
         boot = max(self.boots) if boot is None else boot
-        return list(self.store.rows(self._device, boot, first))
+        return list(self.store.rows(self.device, boot, first))
 
     def records(self) -> list[dict[str, Any]]:
-        """All stored records in user units, with boot, in order."""
+        """All stored records in user units, with boot, in order, but those forgotten."""
         return [
-            row for boot in sorted(self.boots) for row in self.store.decoded(self._device, boot)
+            decode(row, boot)
+            for boot in sorted(self.boots)
+            for row in self.rows(boot, self.first_kept(boot))
         ]
 
     def truth_of(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -342,7 +430,7 @@ class Run:
         keys = {(row["boot"], row["seq"]) for row in rows}
         lost = gaps = conversions = 0
         for boot in sorted(self.boots):
-            state = self.store.completeness(self._device, boot, 0)
+            state = self.store.completeness(self.device, boot, 0)
             lost += sum(last - first + 1 for first, last in state.missing)
             gaps += state.gaps
             if boot == self.session.boot:  # made and told of, but never arrived

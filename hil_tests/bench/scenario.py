@@ -14,11 +14,12 @@ from __future__ import annotations
 import copy
 import difflib
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from porogauge import notation
 
 from . import fields
 from .fields import AUTO, Field
@@ -116,9 +117,9 @@ class Scenario:
         """
         path = Path(path)
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ScenarioError(f"{path.name}: is not TOML: {error}") from error
+            data = notation.toml(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ScenarioError(f"{path.name}: {error}") from error
         return cls.from_dict(data, source=path.name, **changes)
 
     @classmethod

@@ -123,6 +123,7 @@ class Target(abc.ABC):
         self.on_link: Callable[[bytes, int], None] | None = None
         # (name, level, t_ns) for every change of an output
         self.on_output: Callable[[str, bool, int], None] | None = None
+        self.powered = False
         # bytes from the board that nobody took, when on_link is None
         self.link_received = bytearray()
 
@@ -173,6 +174,22 @@ class Target(abc.ABC):
 
         Returns at once; time passes in the next `run_until`. Files stay.
         """
+
+    @abc.abstractmethod
+    def hang(self) -> None:
+        """Let the board's program hang from now on: only its watchdog helps."""
+
+    @abc.abstractmethod
+    def crash(self) -> None:
+        """Let the board's program raise RuntimeError where it is, as soon as time passes."""
+
+    @abc.abstractmethod
+    def power_off(self) -> None:
+        """Take the board's power away; the world goes on until `reset`."""
+
+    @abc.abstractmethod
+    def slow_flash(self, factor: float) -> None:
+        """Let operations of the flash take so many times as long from now on."""
 
     @abc.abstractmethod
     def stop(self) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from .clock import EventClock
 from .images import image_path
 from .target import INPUTS, OUTPUTS, ReplError, Stats, Target, TargetError
-from .unix_process import UnixProcess, constants, pipe
+from .unix_process import FOLDER, UnixProcess, constants, pipe
 from .unix_wires import I2CMaster, LaserLine, LinkLine, Steps, UnixCable
 
 START_NS = 50_000_000  # from reset to the first line of the firmware, about that of the RP2040
@@ -47,7 +47,8 @@ class UnixTarget(Target):
     `service` holds the service input active, `program` is source that runs instead of the gauge,
     `path` holds folders in which modules are looked for first, `link` is the link that `on_link`
     and `link_send` use ("usb" or "uart"), `ticks_at_start` what the board's ticks show at its
-    start (to test their wrap), `limit_s` the longest wall time between two calls of the firmware.
+    start (to test their wrap), `limit_s` the longest wall time between two calls of the firmware,
+    `journal_sectors` the size of the journal's flash (default: as the board file has it).
 
     Beyond `Target`: `console`, `powered`, `power_off`, `set_files`, `encoder_count`.
     """
@@ -67,6 +68,7 @@ class UnixTarget(Target):
         ticks_at_start: int = 0,
         heap_kib: int = 2048,
         limit_s: float = 30.0,
+        journal_sectors: int | None = None,
     ) -> None:
         super().__init__(EventClock())
         self.clock: EventClock
@@ -106,6 +108,8 @@ class UnixTarget(Target):
 
         self._levels = dict.fromkeys(INPUTS, True)
         self._level_bits = pipe.LEVEL_READY
+        self._flash_factor = 1.0
+        self._upset = 0  # LEVEL_HANG or LEVEL_CRASH, to be told once
         self._edges: list[int] = []  # ticks of the falls of /RDY since the last answer
         self._counts = 0
         # counts of the web encoder at an instant, in place of the wires encoder_a and encoder_b
@@ -135,10 +139,21 @@ class UnixTarget(Target):
             pipe.WATCHDOG_START: self._on_watchdog_start,
             pipe.WATCHDOG_FEED: self._on_watchdog_feed,
         }
+        if journal_sectors is not None:
+            self._path = [*path, self._other_board(JOURNAL_SECTORS=journal_sectors)]
         if files is not None:
             self.set_files(files)
         if service:
             self.press("service")
+
+    def _other_board(self, **changes: int) -> Path:
+        """A folder with a board file that differs."""
+        folder = Path(self._folder.name) / "board"
+        folder.mkdir()
+        text = (FOLDER / "board.py").read_text()
+        text += "".join(f"\n{name} = {value}" for name, value in changes.items())
+        (folder / "board.py").write_text(text)
+        return folder
 
     # -- time
 
@@ -230,6 +245,7 @@ class UnixTarget(Target):
             laser.set_baud(self.board.LASER_BAUD)
         self.i2c.stop()
         self._edges.clear()
+        self._upset = 0
         self._counts = 0
         self._encoder_start = self._encoder_now()
         self._watchdog_limit_ns = 0
@@ -242,6 +258,17 @@ class UnixTarget(Target):
         if self._process is not None:
             process, self._process = self._process, None
             self._console += process.close()
+
+    def slow_flash(self, factor: float) -> None:
+        self._flash_factor = factor
+
+    def hang(self) -> None:
+        self._upset = pipe.LEVEL_HANG
+        self._wake = True
+
+    def crash(self) -> None:
+        self._upset = pipe.LEVEL_CRASH
+        self._wake = True
 
     def stop(self) -> None:
         self._end_process()
@@ -351,9 +378,10 @@ class UnixTarget(Target):
             return (yield from master.read_register(argument, data, value))
         if code == pipe.I2C_FREE:
             return (yield from master.free())
-        if code == pipe.PASS:
+        if code in (pipe.PASS, pipe.FLASH):
             if value > 0:
-                yield self.clock.now_ns + 1000 * value
+                factor = self._flash_factor if code == pipe.FLASH else 1.0
+                yield self.clock.now_ns + round(1000 * value * factor)
             return 0, b""
         if code == pipe.HELLO:
             return self._cause, self._unique_id
@@ -406,7 +434,7 @@ class UnixTarget(Target):
                 ticks // 1000 & TICKS_MASK,
                 result,
                 counts,
-                self._level_bits,
+                self._level_bits | self._upset * (not more),
                 more,
                 errors_a,
                 errors_b,
@@ -422,6 +450,7 @@ class UnixTarget(Target):
             edges, to_usb, to_uart, errors_a, errors_b = [], b"", b"", 0, 0
             stamps_a, bytes_a = stamps_a[MOST_STAMPS:], bytes_a[MOST_BYTES:]
             stamps_b, bytes_b = stamps_b[MOST_STAMPS:], bytes_b[MOST_BYTES:]
+        self._upset = 0
 
     # -- notices
 

@@ -69,6 +69,12 @@ class Witness:
 
         return note
 
+    def forget(self, before_ns: int) -> None:
+        """Forget what the lasers had sent before an instant."""
+        for chunks in self._chunks.values():
+            kept = next((i for i, (_, t) in enumerate(chunks) if t[-1] >= before_ns), len(chunks))
+            del chunks[:kept]
+
     def distances(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (codes, instants in ns at which they were taken) of all that a laser sent."""
         chunks = self._chunks[name]

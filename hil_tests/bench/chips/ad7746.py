@@ -94,7 +94,7 @@ class AD7746:
         self._early: Handle | None = None
         self._open = False
         self._pointing = False
-        self._power_up()
+        self.power_up()
 
     # -- I2C
 
@@ -111,7 +111,7 @@ class AD7746:
         if self._pointing:
             self._pointing = False
             if byte == 0xBF:
-                self._power_up()
+                self.power_up()
                 self._deaf_until = self.clock.now_ns + RESET_NS
             self._pointer = byte
         else:
@@ -136,9 +136,15 @@ class AD7746:
         """End of the transaction: results may come in again."""
         self._open = self._pointing = False
 
+    def forget(self, before_ns: int) -> None:
+        """Forget the conversions that ended before an instant."""
+        while self.log and self.log[0].end_ns < before_ns:
+            self.log.popleft()
+
     # -- registers
 
-    def _power_up(self) -> None:
+    def power_up(self) -> None:
+        """Registers and state as after power-up: no conversions."""
         self._cancel()
         self.registers = bytearray(N_REGISTERS)
         for register, value in _DEFAULTS.items():

