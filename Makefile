@@ -10,7 +10,7 @@ STAMPS := build/stamps
 VENV_NEEDS := $(shell $(PYTHON) -c "import ensurepip, venv" 2>/dev/null || echo $(STAMPS)/tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all image demo test bench lint format clean distclean
+.PHONY: help setup setup-all image demo test soak bench fuzz lint format clean distclean
 
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +21,16 @@ demo: setup  ## run a roll with defects on the emulated board, live in the termi
 test: setup lint  ## check style and run every test (about 8 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+soak: setup  ## long fault campaigns and 8 h of line time; can be interrupted, goes on
+	@POROGAUGE_KILLS=$${POROGAUGE_KILLS:-200} $(BIN)/python -m pytest -q hil_tests/test_host_killed.py
+	@POROGAUGE_CUTS=all $(BIN)/python -m pytest -q hil_tests/test_config_cuts.py
+	@$(BIN)/porogauge bench soak --out build/soak $(ARGS)
+
 bench: setup  ## count what the firmware costs on the emulated board, in cycles
 	@$(BIN)/python firmware/tests/bench.py
+
+fuzz: setup  ## feed a million inputs to every parser of board and host; may be interrupted
+	@$(BIN)/python hil_tests/fuzz $(ARGS)
 
 lint: $(STAMPS)/packages  ## check style only
 	@$(BIN)/ruff check --quiet .
@@ -35,7 +43,7 @@ format: $(STAMPS)/packages  ## put the source into the house style
 setup:  ## get everything the other targets need; quick when it is there
 	@$(MAKE) --no-print-directory -j4 setup-all
 
-setup-all: $(STAMPS)/packages $(STAMPS)/accelerator image
+setup-all: $(STAMPS)/packages $(STAMPS)/accelerator $(STAMPS)/page image
 
 image: $(STAMPS)/tools  ## build the MicroPython images (RP2040 and 32-bit unix)
 	@$(PYTHON) boards/image.py
@@ -68,3 +76,15 @@ $(STAMPS)/packages: pyproject.toml | $(STAMPS)/python $(VENV_NEEDS)
 $(STAMPS)/accelerator: hil_tests/accelerate.py hil_tests/emulator_edits.py $(STAMPS)/packages $(STAMPS)/tools
 	@$(BIN)/python hil_tests/accelerate.py
 	@touch $@
+
+# The page's chart library, and what its tests check accessibility with. Without npm, or offline,
+# the page shows its numbers without curves.
+$(STAMPS)/page: host/porogauge/page/package.json
+	@mkdir -p $(@D) build/page && cp $< build/page/
+	@if ! command -v npm >/dev/null; then \
+	    echo "[set-up] npm is missing: 'porogauge serve' will show numbers without curves; install npm, then 'make setup'"; \
+	elif npm install --prefix build/page --no-fund --no-audit --loglevel=error >build/page/npm.log 2>&1; then \
+	    touch $@; \
+	else \
+	    echo "[set-up] npm could not get the page's chart library (build/page/npm.log): curves are missing until 'make setup' can"; \
+	fi
