@@ -23,7 +23,8 @@ test: setup lint  ## check style and run every test (about 8 minutes on 2 cores)
 
 soak: setup  ## long fault campaigns and 8 h of line time; can be interrupted, goes on
 	@POROGAUGE_KILLS=$${POROGAUGE_KILLS:-200} $(BIN)/python -m pytest -q hil_tests/test_host_killed.py
-	@POROGAUGE_CUTS=all $(BIN)/python -m pytest -q hil_tests/test_config_cuts.py
+	@POROGAUGE_CUTS=all $(BIN)/python -m pytest -q hil_tests/test_config_cuts.py \
+	    hil_tests/test_journal_rp2040.py hil_tests/test_update.py
 	@$(BIN)/porogauge bench soak --out build/soak $(ARGS)
 
 bench: setup  ## count what the firmware costs on the emulated board, in cycles

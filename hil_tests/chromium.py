@@ -187,13 +187,13 @@ class Chromium:
 
     def close(self) -> None:
         """End it."""
-        self._sockets.close()
         self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._sockets.close()  # at once, since nobody is at the other end
         self._folder.cleanup()
 
     def __enter__(self) -> Chromium:

@@ -68,6 +68,28 @@ class Commit:
         off = [edge for edge in target.outputs if edge.name == "good"][-1]
         assert not off.level, "the reject output falls before the flash is written"
         target.reset("power")
+        return self.found(boot)
+
+    def cut_again(self, at: int, fraction: float, again: int) -> str:
+        """The same, and then in the `again`-th operation of the start, which mends the copies."""
+        run = self.run
+        target = run.target
+        boot = max(run.boots)
+        target.flash.cut(at, fraction)
+        with pytest.raises(NoAnswer):
+            self.order()
+        target.flash.cut(again, fraction)
+        target.reset("power")
+        target.run_while(lambda: target.powered, SECOND)
+        target.flash.cut(None)
+        if not target.powered:
+            target.reset("power")
+        return self.found(boot)
+
+    def found(self, boot: int) -> str:
+        """Return "old" or "new", what the board has that was started after `boot`."""
+        run = self.run
+        target = run.target
         end = target.now_ns + RUNNING_NS
         while max(run.boots) == boot:
             assert target.now_ns < end, "does not answer"
@@ -112,6 +134,16 @@ def test_every_operation(board):
     halves = [found[i :: len(cuts) // last] for i in range(len(cuts) // last)]
     for half in halves:
         assert half == sorted(half, reverse=True)
+
+
+@pytest.mark.parametrize("fraction", FRACTIONS[:2])
+def test_cuts_while_it_is_mended(board, fraction):
+    """Power fails between the copies, and then again in the start that mends the other one."""
+    last = forked(board.operations)
+    step = 1 if os.environ.get("POROGAUGE_CUTS") == "all" else 4
+    seconds = range(1 + int(fraction * step), last + 1, step)
+    found = {forked(board.cut_again, last - 2, fraction, again) for again in seconds}
+    assert found == {"new"}, "its first copy was whole"
 
 
 @pytest.mark.parametrize("at", [1, 4])

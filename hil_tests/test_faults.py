@@ -337,29 +337,45 @@ def test_the_board_starts_again(kind):
 
 
 def test_an_outage_longer_than_the_memory():
-    """What the ring overwrites is reported: a gap in the database, a flag in the record."""
+    """What neither memory nor flash can hold is reported: a gap in the database, a flag in the
+    record. Here the flash is small."""
     scenario = Scenario.from_dict(
         {
-            "run": {"duration_s": 40},
+            "run": {"duration_s": 65},
             "film": {"start_s": 1.5},
-            "fault": [{"kind": "link_outage", "at_s": 3, "for_s": 33}],
+            "fault": [{"kind": "journal_full", "at_s": 3, "for_s": 58}],
         }
     )
     done = Finished(scenario)
     assert done.summary["lost"] == 0 and done.summary["duplicated"] == 0
     assert done.summary["gaps"] > 500
+    causes = {gap["cause"] for gap in done.run.store.gaps(done.run.device, max(done.run.boots))}
+    assert causes == {"overwritten"}
     stored = [row["seq"] for row in done.records]
     assert len(stored) + done.summary["gaps"] == stored[-1] + 1
-    boot = max(done.run.boots)
-    behind = [row for row in done.records if row["t_us"] > 5_000_000]
-    ring_s = 36 - behind[0]["t_us"] / 1e6
-    print(f"\nthe ring held {ring_s:.1f} s")
-    assert ring_s > 20, "the least that it has to hold"
-    assert any("record_gap" in row["flags"] for row in behind)
-    assert not any("record_gap" in row["flags"] for row in done.between(37, 40))
-    raw = done.raw[boot]
+    hole = next(k for k, seq in enumerate(stored) if seq != k)
+    first = done.records[hole]
+    memory_s = (done.run.arrivals[first["boot"], first["seq"]] - done.ends[hole]) / SECOND
+    flash_s = done.ends[hole - 1] / SECOND - 3
+    print(f"\nmemory held {memory_s:.1f} s, flash {flash_s:.1f} s")
+    assert memory_s > 19, "the least that it has to hold"
+    assert any("record_gap" in row["flags"] for row in done.records[hole:])
+    assert not any("record_gap" in row["flags"] for row in done.between(62, 65))
+    raw = done.raw[max(done.run.boots)]
     recent = [row for row in raw if row[record.SEQ] > stored[-1] - 600]
-    assert done.witness.problems(boot, recent) == []
+    assert done.witness.problems(max(done.run.boots), recent) == []
+
+
+def test_an_outage_that_flash_holds():
+    """Longer than the memory, and nothing is lost: the host fetches it afterwards."""
+    fault = {"kind": "host_killed", "at_s": 3, "for_s": 33}
+    done = Finished(
+        Scenario.from_dict({"run": {"duration_s": 40}, "film": {"start_s": 1.5}, "fault": [fault]})
+    )
+    assert [done.summary[name] for name in ("lost", "gaps", "duplicated")] == [0, 0, 0]
+    stored = [row["seq"] for row in done.records]
+    assert stored == list(range(len(stored))) and len(stored) > 3500
+    assert done.witness.problems() == []
 
 
 def test_a_converter_that_loses_its_supply_is_set_up_again():

@@ -33,7 +33,7 @@ def test_nothing_is_wrong_with_any_input(kind: type[Parser]):
 
 def test_names_and_inputs_are_the_same_in_every_run():
     assert len({kind.name for kind in PARSERS}) == len(PARSERS)
-    for kind in PARSERS[-2:]:
+    for kind in (kind for kind in PARSERS if kind.name in ("recipe", "database", "host_session")):
         one, other = kind(seed=3), kind(seed=3)
         one.open(), other.open()
         try:

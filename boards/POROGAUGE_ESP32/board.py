@@ -61,9 +61,10 @@ LINK_UART_RING = 2048
 
 LINK_RING_BYTES = 104 * 1024  # or what room there is; memory for records not yet acknowledged
 
-# The journal in flash: the data partition of this name, if the partition table has one. Full
-# records are written while no host is there, as long as so many erased sectors are left.
-JOURNAL_PARTITION = "journal"
+# The journal in flash: so many sectors of 4096 bytes of the data partition "journal", where the
+# partition table has one. Full records are written while no host is there, as long as so many
+# erased ones are left for everything else.
+JOURNAL_SECTORS = 192
 JOURNAL_RESERVE = 32
 
 WATCHDOG_MS = 3_000

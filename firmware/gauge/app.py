@@ -224,8 +224,8 @@ class App:
 
     def _commit(self, blob):
         """Check, store and use a configuration; raises ValueError with what is wrong."""
-        self.hw.outputs.all_off()  # the loop stands still while the flash is written
-        self._configure(self.installed.take(blob))
+        # the outputs are off while the loop stands still
+        self._configure(self.installed.take(blob, self.hw.outputs.all_off))
 
     def _configure(self, words):
         """Build everything that depends on the configuration, and start the sensors with it."""

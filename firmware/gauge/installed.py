@@ -3,7 +3,7 @@ standardisation, each in two checked copies.
 
     >>> installed = Installed(hardware.store, head.check, selftest)
     >>> words = installed.load()  # at the start; None: `fault` says why there is none
-    >>> words = installed.take(blob)  # a new one; ValueError or OSError: the old one stays
+    >>> words = installed.take(blob, outputs.all_off)  # ValueError, OSError: the old one stays
 """
 
 from gauge import config, health
@@ -58,14 +58,15 @@ class Installed:
         self.fault = ""
         return words
 
-    def take(self, blob):
-        """Check and store a configuration; return its words.
+    def take(self, blob, before_writing):
+        """Check and store a configuration; return its words. Calls `before_writing()` in between.
 
         Raises ValueError with what is wrong with it, OSError when it could not be stored.
         """
         words = self._unpack(blob)
         if not self._selftest.may_measure():
             raise ValueError(self.fault)
+        before_writing()
         self._configuration.write(blob)
         self._note_copies()
         self.blob = bytes(blob)

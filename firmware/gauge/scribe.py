@@ -144,6 +144,10 @@ class Scribe:
                 micropython.heap_lock()
                 try:
                     self._step()
+                    if log.busy and self._head.is_quiet_for(_PAGE_US):
+                        self._step()
+                    if not log.busy:
+                        self._begin_next()
                 finally:
                     micropython.heap_unlock()
         elif self._used or self._session.away:

@@ -21,7 +21,7 @@ from gauge.heap import Heap
 
 _MINUTE_US = const(60_000_000)
 _FILL_US = const(6_000)  # time that filling in and handing over takes at most
-_COLLECT_BELOW = const(16384)  # bytes free
+_COLLECT_BELOW = const(8192)  # bytes free
 _OFF_SHEET = const(1)
 _COUNT = const(0x3FFFFFFF)
 _LOOP_SHIFT = const(11)

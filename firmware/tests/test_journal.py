@@ -22,7 +22,7 @@ from gauge.link import codec
 from gauge.summary import Summary
 
 PROGRAM = Path(__file__).with_name("journal_program.py").read_text()
-SECTORS = 5
+SECTORS = 3
 
 kinds = st.integers(1, len(journal.KIND_NAMES) - 1)
 payloads = st.one_of(
@@ -30,7 +30,7 @@ payloads = st.one_of(
     st.integers(0, journal.PAYLOAD_BYTES).map(lambda n: random.Random(n).randbytes(n)),
 )
 operations = st.integers(1, 6)  # in which power fails
-parts = st.one_of(st.integers(0, 256), st.sampled_from([0, 1, 255, 256, 2048, 4096]))
+parts = st.one_of(st.integers(0, 256), st.sampled_from([0, 1, 255, 256, 2048, 4000, 4090, 4096]))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,11 @@ class Machine(RuleBasedStateMachine):
         lost = [number for number in self.kept if number < first]
         assert not lost or erases or max(lost) < acknowledged
         self.forget(first)
+
+    @rule(n=st.integers(5, 15))
+    def write_many(self, n):
+        for k in range(n):
+            self.write(journal.RECORDS, bytes([k]) * 400)
 
     @rule(kind=kinds, data=payloads, n=operations, part=parts)
     def write_and_lose_power(self, kind, data, n, part):

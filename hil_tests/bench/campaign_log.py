@@ -5,11 +5,16 @@ All functions note what is not as it must be in the roll's `View`.
 
 from __future__ import annotations
 
+from gauge import journal
+from porogauge.journal import entries
+
 from .campaign_draw import FIRST_S
 from .campaign_view import View
 from .expected import LINK
 
-RESTART_S = 0.4  # of windows at most that a restart takes with it out of the board's memory
+# Of windows, at most, that a restart takes with it: a batch that was neither sent nor in flash
+RESTART_S = 0.15
+SILENCE_S = 3.2  # the same when the host has just gone: until the board knows, nothing is in flash
 TWICE_S = 0.0001  # of a window that the one before has as well: each end is an interrupt's
 _HOLE_MOST = 5  # conversions that a frame temperature costs
 
@@ -81,8 +86,10 @@ def timeline(view: View) -> None:
 
 
 def restarts(view: View) -> None:
-    """What a restart takes with it, and how long it takes."""
+    """What a restart takes with it, how long it takes, and that the log says why it was."""
     period = 1e-3 * view.roll.scenario.capacitance.conversion_ms
+    stored = entries(view.run.store, view.run.device)
+    causes = {entry.boot for _, entry in stored if entry.kind == journal.BOOT}
     for restart in view.restarts:
         stopped_s, began_s = restart.stopped_s, restart.began_s
         group = view.near(stopped_s, began_s)
@@ -91,9 +98,13 @@ def restarts(view: View) -> None:
             continue
         last = max((end for _, end in view.of_boot(restart.before)), default=stopped_s)
         cut = view.near(last, began_s, view.link_groups)
-        cut_off = cut and any(view.roll.faults[i].kind in LINK for i in cut.indices)
-        if stopped_s - last > RESTART_S and not cut_off:
+        kinds = {view.roll.faults[i].kind for i in cut.indices} if cut else set()
+        longest = SILENCE_S if kinds & {*LINK} else RESTART_S
+        if stopped_s - last > longest and "journal_full" not in kinds:
             text = f"{(stopped_s - last) / period:.0f} windows before a restart never came"
+            view.problem("lost", began_s, group, text)
+        if restart.boot not in causes:
+            text = f"boot {restart.boot} began, and the log does not tell why"
             view.problem("lost", began_s, group, text)
         if restart.first_s is not None:
             view.gone(group, max(0, round((restart.first_s - last) / period) - 1))

@@ -13,13 +13,12 @@ records are acknowledged when they are committed. A run repeats bit for bit.
     roll.db         the database, as `porogauge log` leaves it
     records.jsonl   one object per window, as the host received it (`porogauge.units.decode`)
     truth.jsonl     what was true in that window, same `boot` and `seq`
-    summary.json    what the run was worth, keys of `SUMMARY`
+    summary.json    what the run was worth, keys of `summary.SUMMARY`
 """
 
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +41,7 @@ from .faults import TO_BOARD, TO_HOST
 from .instruments import Instruments
 from .interruptions import Interruptions
 from .scenario import Scenario
+from .summary import against_truth, counted
 from .target import Target, TargetError
 
 STEP_NS = 5_000_000  # between two looks of the host at its port, besides when bytes arrive
@@ -60,30 +60,6 @@ RESULTS = (  # of a run in its folder
     *("records.jsonl", "truth.jsonl", "summary.json"),
     *("roll.db", "roll.db-wal", "roll.db-shm"),
 )
-SUMMARY = {
-    "scenario": "name of the scenario",
-    "target": "rp2040 or unix32",
-    "seed": "seed of the run",
-    "windows": "records stored",
-    "lost": "records that the board made and that are neither stored nor in a reported gap",
-    "gaps": "records that are missing and reported as a gap",
-    "duplicated": "records stored more than once",
-    "conversions_lost": "conversions of the converter that made no window, after the first one",
-    "boots": "starts of the board",
-    "wall_s": "time the run took",
-    "virtual_s": "time that passed in the run",
-    "busy_share": "share of time in which the board's CPU was busy; null: not measured",
-    "loop_max_us": "longest round of the board's loop while measuring; null: not measured",
-    "heap_bytes_per_1000_windows": "allocated on the board's heap while measuring; null: unknown",
-    "link_bytes_per_record": "bytes from the board, everything included, for each record",
-    "states": "windows in each state",
-    "flags": "windows with each flag",
-    "compared": "windows compared with the truth: all numbers valid, film throughout, no step",
-    "thickness_error_nm": "worst and root mean square difference to the truth",
-    "porosity_error_ppm": "the same of porosity",
-    "thickness_covered": "share of windows whose U95 (two u) covers the truth",
-    "porosity_covered": "the same of porosity",
-}
 
 
 def make_target(name: str, **options: Any) -> Target:
@@ -415,7 +391,7 @@ class Run:
         return self.boots[row["boot"]] + 1000 * row["t_us"]
 
     def compared(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """(record, truth) of the windows that can be compared, see `SUMMARY`."""
+        """(record, truth) of the windows that can be compared, see `summary.SUMMARY`."""
         pairs = []
         for row in self.records():
             if row["valid"]:
@@ -452,9 +428,9 @@ class Run:
             "busy_share": None if stats.busy_share is None else round(stats.busy_share, 4),
             **self._of_health(),
             "link_bytes_per_record": round(self.session.stats.bytes_in / max(1, len(rows)), 1),
-            "states": _counted([row["state"]] for row in rows),
-            "flags": _counted(row["flags"] for row in rows),
-            **_against_truth(self.compared()),
+            "states": counted([row["state"]] for row in rows),
+            "flags": counted(row["flags"] for row in rows),
+            **against_truth(self.compared()),
         }
 
     def _of_health(self) -> dict[str, Any]:
@@ -486,39 +462,6 @@ def crc32_bytes(blob: bytes) -> bytes:
     import zlib
 
     return zlib.crc32(blob).to_bytes(4, "little")
-
-
-def _counted(lists: Any) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for names in lists:
-        for name in names:
-            counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def _against_truth(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"compared": len(pairs)}
-    for name, key, unit in (
-        ("thickness", "thickness_nm", "nm"),
-        ("porosity", "porosity_ppm", "ppm"),
-    ):
-        errors = [row[key] - truth[key] for row, truth in pairs]
-        covered = sum(
-            abs(error) <= 2 * row[f"u_{key}"]
-            for error, (row, _) in zip(errors, pairs, strict=True)
-        )
-        n = len(errors)
-        found[f"{name}_error_{unit}"] = (
-            {
-                "worst": round(max(map(abs, errors)), 3),
-                "rms": round(math.sqrt(sum(e * e for e in errors) / n), 3),
-                "mean": round(sum(errors) / n, 3),
-            }
-            if n
-            else None
-        )
-        found[f"{name}_covered"] = round(covered / n, 4) if n else None
-    return found
 
 
 def run_scenario(

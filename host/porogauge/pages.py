@@ -220,13 +220,15 @@ class Records:
                 behind += size
                 if index in row:
                     value = values[row[index]]
-                    np.subtract(types[index], _ZERO, out=value, dtype=np.int32)
                     if size.any():
                         # The four bytes that end with the value, less those before it.
                         four = fours[start + behind].astype(np.int32)
                         before = 32 - 8 * size.astype(np.int32)
-                        np.left_shift(four, before & 31, out=four)
-                        np.right_shift(four, before & 31, out=value, where=size != 0)
+                        np.left_shift(four, before, out=four)
+                        np.right_shift(four, before, out=value)
+                    if not size.all():
+                        constant = size == 0
+                        value[constant] = types[index][constant] - _ZERO
             return values.T
 
         return self._split(places, read).T

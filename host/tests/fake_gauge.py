@@ -19,6 +19,7 @@ from binascii import crc32
 
 import porogauge  # noqa: F401  (lets `gauge` be imported on CPython)
 from gauge import config, health, record
+from gauge.keys import Keys
 from gauge.link import protocol
 from gauge.link.session import BoardSession, ConfigTransfer
 
@@ -137,6 +138,13 @@ class Tty:
         return len(data)
 
 
+class Files(dict):
+    """The board's small files."""
+
+    read = dict.get
+    write = dict.__setitem__
+
+
 class Gauge:
     def __init__(self, arguments):
         self.arguments = arguments
@@ -151,6 +159,7 @@ class Gauge:
             arguments.boot,
             self.handle,
             ConfigTransfer(config.BLOB_BYTES, lambda: self.blob, self.commit),
+            keys=Keys(Files(), DEVICE),
         )
 
     def commit(self, blob):
@@ -161,7 +170,8 @@ class Gauge:
         if op == protocol.STATUS:
             reply.words(self.status(), len(health.STATUS_NAMES))
         elif op == protocol.HEALTH:
-            reply.words(health.new(health.HEALTH_NAMES), len(health.HEALTH_NAMES))
+            first = request.word(0) if request.n_words else 0
+            reply.words(health.new(health.HEALTH_NAMES), len(health.HEALTH_NAMES), first)
         elif op == protocol.WHY:
             if health.PART_NAMES[request.word(0)] == "climate":
                 reply.text("does not answer: check its power, SDA and SCL")

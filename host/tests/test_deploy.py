@@ -1,14 +1,20 @@
-"""Deploying: what goes onto which board, what is refused, and that nothing is put in place
-before it was checked. `mpremote` is replaced by a board that is a folder and runs on CPython."""
+"""Deploying: what goes onto which board, what is refused, that nothing is put in force before it
+was checked, and the way back. `mpremote` is replaced by a board that is a folder, on CPython."""
 
+import contextlib
 import hashlib
+import importlib
+import io
 import json
+import os
 import shutil
+import sys
 
 import pytest
 
-from porogauge import deploy
-from porogauge.errors import DeviceError, ProtocolError
+from gauge import health
+from porogauge import deploy, update
+from porogauge.errors import DeviceError, ProtocolError, UsageError
 
 RP2040 = deploy.BoardInfo("rp2", (1, 25, 0), 4870, 1 << 20, None)
 ESP32 = deploy.BoardInfo("esp32", (1, 26, 0), 10 << 10 | 3 << 8 | 6, 1 << 20, True)
@@ -22,7 +28,8 @@ def test_every_module_compiles_for_the_board(tmp_path, info, architecture):
     assert info.architecture == architecture
     info.check()
     plan = deploy.make_plan(info, tmp_path)
-    assert {"board.py", "main.py", "gauge/record.mpy", "gauge/link/session.mpy"} <= set(plan.files)
+    expected = {"board.py", "manifest.json", "gauge/record.mpy", "gauge/link/session.mpy"}
+    assert expected <= set(plan.files) and set(plan.root) == {"main.py", "porogauge_boot.py"}
     others = {"rp2", "esp32", "unix"} - {info.platform}
     assert not {f"gauge/hw/{port}.mpy" for port in others} & set(plan.files)
     for name, digest in plan.files.items():
@@ -71,28 +78,30 @@ class FolderBoard(deploy.Board):
     def run(self, *arguments, timeout_s=None):
         self.calls.append(arguments[:2])
         if arguments[:3] == ("fs", "cp", "-r"):
-            target = self.root / arguments[3].rstrip("/").split("/")[-1]
+            target = self.root / arguments[4].removeprefix(":")
             shutil.copytree(arguments[3], target)
-            if self.damage:
+            if self.damage and target.parent.name == "slots":
                 self.damage(target)
         elif arguments[0] == "exec":
-            import contextlib
-            import io
-            import os
-
-            out, before = io.StringIO(), os.getcwd()
+            out, before, path = io.StringIO(), os.getcwd(), list(sys.path)
             os.chdir(self.root)
+            sys.path.insert(0, "")
+            sys.modules.pop("porogauge_boot", None)
+            importlib.invalidate_caches()
             try:
                 with contextlib.redirect_stdout(out):
                     exec(arguments[1].replace('statvfs("/")', 'statvfs(".")'), {})
             finally:
                 os.chdir(before)
+                sys.path[:] = path
+                sys.modules.pop("porogauge_boot", None)
             return out.getvalue()
         return ""
 
 
 def tree(root):
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    found = (p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in found}
 
 
 @pytest.fixture(scope="module")
@@ -101,41 +110,129 @@ def plan(tmp_path_factory):
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     folder = tmp_path / "board"
     (folder / "gauge").mkdir(parents=True)
     (folder / "gauge" / "old.mpy").write_bytes(b"old")
+    (folder / "gauge" / "record.mpy").write_bytes(b"old, too")
     (folder / "main.py").write_bytes(b"old main of the gauge")
     (folder / "config").write_bytes(b"recipe and calibration")
-    (folder / "board.mpy").write_bytes(b"would hide board.py")
     return folder
 
 
-def test_deployed_and_restarted(root, plan):
+def start(root):
+    """What the board does when it starts: the pointer then."""
+    code = "import json, porogauge_boot\nprint(json.dumps(porogauge_boot.choose()))"
+    return FolderBoard(root).json(code)
+
+
+def confirm(root):
+    FolderBoard(root).json("import porogauge_boot as b\nb.found = b.read()\nb.confirm()\nprint(0)")
+
+
+def test_beside_what_is_there_tried_and_back(root, plan):
     board = FolderBoard(root)
-    assert board.info().own_main is True
+    info = board.info()
+    assert info.own_main is True and info.own and not info.frozen and info.pointer is None
     (root / "deploy.new").mkdir()
     (root / "deploy.new" / "rest").write_bytes(b"of an interrupted copy")
-    deploy.deploy(board, plan)
-    assert board.calls[-1] == ("reset",)
-    expected = {name: (plan.folder / name).read_bytes() for name in plan.files}
-    assert tree(root) == expected | {"config": b"recipe and calibration"}
+    found = update.changes(board, info, None, plan)
+    assert found.removed == ["gauge/old.mpy"] and found.changed == ["gauge/record.mpy"]
+    assert "gauge/app.mpy" in found.added
+
+    assert update.install(board, info, plan, 12) == "a"
+    slot = {f"slots/a/{name}": (plan.folder / name).read_bytes() for name in plan.files}
+    there = tree(root)
+    assert slot.items() <= there.items() and there["gauge/old.mpy"] == b"old"
+    assert there["main.py"] == plan.root["main.py"] and "deploy.new/rest" not in there
+    assert board.info().pointer == deploy.Pointer("new", "a", "own", 12, "")
+
+    assert start(root)[1:5] == ["tried", "a", "own", 12]
+    confirm(root)
+    info = board.info()
+    assert info.pointer == deploy.Pointer("settled", "a", "own", 0, "")
+    assert info.slot("a")[1] == plan.manifest
+    found = update.changes(board, info, None, plan)
+    assert not (found.added or found.changed or found.removed)
+    assert "no module differs" in found.lines()
+
+    assert update.install(board, info, plan, 0) == "b"  # beside slot a; what lay at the top goes
+    assert not (root / "gauge").exists()
+    assert start(root)[1:4] == ["tried", "b", "a"]
+    assert start(root)[1:4] == ["failed", "a", "b"]  # it ended before it was confirmed
+    with pytest.raises(deploy.DeployError, match="no version to go back to: it ended before"):
+        update.roll_back(board, board.info(), 0)
+
+    assert update.install(board, board.info(), plan, 0) == "b"
+    start(root)
+    confirm(root)
+    assert update.roll_back(board, board.info(), 7) == "a"
+    assert start(root)[1:5] == ["tried", "a", "b", 7]
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         lambda folder: (folder / "gauge" / "record.mpy").write_bytes(b"damaged"),
-        lambda folder: (folder / "main.py").unlink(),
+        lambda folder: (folder / "board.py").unlink(),
         lambda folder: (folder / "stranger").write_bytes(b""),
     ],
 )
-def test_a_damaged_copy_is_not_put_in_place(root, plan, damage):
-    before = tree(root)
-    with pytest.raises(deploy.DeployError, match="nothing was put in place"):
-        deploy.deploy(FolderBoard(root, damage), plan)
-    after = {n: d for n, d in tree(root).items() if not n.startswith("deploy.new/")}
-    assert after == before
+def test_a_damaged_copy_is_not_put_in_force(root, plan, damage):
+    board = FolderBoard(root, damage)
+    with pytest.raises(deploy.DeployError, match="nothing was put in force"):
+        update.install(board, board.info(), plan, 0)
+    assert start(root)[1:4] == ["settled", "own", ""]
+    assert (root / "gauge" / "old.mpy").read_bytes() == b"old"
+
+
+def test_cut_off_between_any_two_steps(root, plan):
+    """Whatever was the last thing that came through, the version in force is in force."""
+
+    class Cut(Exception):
+        pass
+
+    class CutBoard(FolderBoard):
+        left = 0
+
+        def run(self, *arguments, timeout_s=None):
+            if not self.left:
+                raise Cut
+            self.left -= 1
+            return super().run(*arguments, timeout_s=timeout_s)
+
+    board = FolderBoard(root)
+    update.install(board, board.info(), plan, 0)
+    start(root)
+    confirm(root)
+    before = board.info()
+    steps = 0
+    while True:
+        cut = CutBoard(root)
+        cut.left = steps
+        try:
+            update.install(cut, before, plan, 0)
+            break
+        except Cut:
+            pointer = start(root)
+            assert pointer[1:3] == ["settled", "a"]
+        steps += 1
+    assert steps > 5 and start(root)[1:3] == ["tried", "b"]
+
+
+def test_self_tests_that_do_not_count():
+    names = health.SELF_TEST_NAMES
+    bits = {name: 1 << index for index, name in enumerate(names)}
+    results = [health.SELF_TEST_RESULTS.index("passed")] * len(names)
+    results[names.index("laser_b")] = health.SELF_TEST_RESULTS.index("failed")
+    running = update.Running("aa", "1", "00", update._open(results))
+    assert update.accepted(running, ()) == bits["laser_b"]
+    assert update.accepted(running, ["bus"]) == bits["laser_b"] | bits["bus"]
+    unknown = update.accepted(None, ())
+    assert unknown & bits["laser_a"] and not unknown & (bits["memory"] | bits["arithmetic"])
+    with pytest.raises(UsageError, match="--accept: lasr is not a test; legal: memory"):
+        update.accepted(running, ["lasr"])
 
 
 def test_answers_that_are_not_json(root):

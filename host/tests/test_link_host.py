@@ -160,3 +160,18 @@ def test_clock_relation_finds_offset_and_rate(ppm):
     for board_s in (100.0, 220.0, 400.0):
         error = abs(relation.host_s(board_s) - (5000 + rate * board_s))
         assert error < 3 * relation.u_s(board_s) < 0.03
+
+
+def test_a_clock_that_stood_still_begins_another_relation():
+    """The host slept: its clock and the board's are apart by as much, older pairs are void."""
+    clock = ClockRelation()
+    for k in range(30):
+        clock.add(5000 + k, 5000 + k + 0.01, 100 + k)
+    assert abs(clock.relation.host_s(130) - 5030) < 0.02
+    clock.add(5030, 5030.01, 700)  # ten minutes later for the board
+    assert abs(clock.relation.host_s(701) - 5031) < 0.02
+    clock.add(5031, 5034, 701)  # a late answer is none of that
+    assert abs(clock.relation.host_s(701) - 5031) < 0.02
+    clock.add(5035, 5035.01, 705)
+    clock.clear()
+    assert clock.relation is None

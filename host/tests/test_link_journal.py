@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "wire"):
             return
         self.wire.cut, self.wire.error_rate, self.flash.left = False, 0.0, 0
-        for _ in range(60):
+        for _ in range(300):
             self.time_passes(0.3)
             up = self.host.connected and self.host.boot == self.boot
             if up and self.host.next_seq == self.board.next_seq and not self.host.fetching:

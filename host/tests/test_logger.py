@@ -252,6 +252,6 @@ def test_the_panel_draws(capsys):
 
 
 def test_bars_of_a_history():
-    assert live._spark([None, None]) == ""
-    assert live._spark([0, None, 7]) == "▁ █"
-    assert live._spark([5, 5]) == "▁▁"
+    assert live.bars([None, None]) == ""
+    assert live.bars([0, None, 7]) == "▁ █"
+    assert live.bars([5, 5]) == "▁▁"

@@ -233,10 +233,10 @@ def restart():
 
 def _journal_flash():
     """Return the flash of the journal; None when there is no partition for it."""
-    found = Partition.find(Partition.TYPE_DATA, label=board.JOURNAL_PARTITION)
+    found = Partition.find(Partition.TYPE_DATA, label="journal")
     if not found:
         return None
-    return Flash(found[0], 0, found[0].ioctl(_BLOCK_COUNT, 0))
+    return Flash(found[0], 0, min(board.JOURNAL_SECTORS, found[0].ioctl(_BLOCK_COUNT, 0)))
 
 
 class Hardware:

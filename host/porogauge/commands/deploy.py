@@ -128,7 +128,7 @@ def deploy(
         hello = update.follow(port, version, update.TRIAL_S + max(wait, RESTART_S), output.note)
         _log(log, who, why, hello, running, version, fields)
         output.say(
-            f"{port}: {hello.board}, firmware {hello.firmware} in slot {version}, boot"
+            f"{port}: {hello.board}, firmware {hello.firmware}, version {version}, boot"
             f" {hello.boot}, has passed its self-test: {text}"
         )
     output.emit("rolled_back" if rollback else "deployed", port=port, slot=version, **fields)

@@ -73,13 +73,12 @@ def export(
                 gaps += state.gaps
                 missing += sum(high - low + 1 for low, high in state.missing)
     if to != "-":
-        beside = str(write_dictionary(to, raw))
+        beside = write_dictionary(to, raw)
         output.say(f"{to}: {count} records")
         output.note(f"{beside}: what each column is")
         output.emit(
             "exported",
             file=to,
-            dictionary=beside,
             format=format,
             records=count,
             gaps=gaps,

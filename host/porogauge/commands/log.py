@@ -62,8 +62,9 @@ def log(
 ) -> None:
     """Store every record of a gauge in a database, once, and show what it measures.
 
-    May be stopped and started at any time: the gauge keeps what was not stored (20 s and more)
-    and goes on from there. What it could not keep is a gap in the database, with its cause.
+    May be stopped and started at any time: the gauge keeps what was not stored, 20 s of it in its
+    memory, the rest in its flash as long as there is room, and the next 'log' fetches it. What it
+    could not keep is a gap in the database, with its cause; 'porogauge journal' shows restarts.
     Ends with 5 when windows were lost, with 130 after Ctrl-C.
 
     \b

@@ -257,7 +257,10 @@ def list_(database: str | None, book: str | None) -> None:
     from ..store import Store
 
     if database is None:
-        for running in Book(book).open_rolls():
+        open_rolls = Book(book).open_rolls()
+        if not open_rolls:
+            output.note("no roll runs; with --db those of a database are listed")
+        for running in open_rolls:
             output.emit("roll_runs", **running)
             output.say(f"{running['roll']:20} runs on {running['device']}, {running['database']}")
         return

@@ -243,11 +243,12 @@ class Client:
     def health(self) -> dict[str, int]:
         """Words of HEALTH by their names in gauge.health; they come in several answers."""
         values: list[int] = []
-        while True:
+        while len(values) < len(health.HEALTH_NAMES):  # a younger board may have more to say
             found = self.words(protocol.HEALTH, len(values))
             values += found
             if 4 * len(found) < REPLY_BYTES:
-                return dict(zip(health.HEALTH_NAMES, values, strict=False))
+                break
+        return dict(zip(health.HEALTH_NAMES, values, strict=False))
 
     def self_test(self) -> dict[str, str]:
         """Result of each test of gauge.health.SELF_TEST_NAMES, of SELF_TEST_RESULTS."""

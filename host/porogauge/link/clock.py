@@ -52,6 +52,7 @@ class ClockRelation:
         """Forget everything: another boot has another clock."""
         self._pairs.clear()
         self._relation = None
+        self._stale = False
 
     def add(self, sent_s: float, received_s: float, board_s: float) -> None:
         """Take in an answer: host times of asking and answer, board time within it."""

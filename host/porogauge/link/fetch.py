@@ -146,8 +146,8 @@ class Fetch:
             # Erased, or cut off when it was written: a power cut uses up a number.
             cut = number >= self._first and there - number <= _CUT_OFF
             self._lost(there - 1, "cut_off" if cut else "erased", found)
-        if there > number or not length:
-            self._end = max(self._next, self._end if length else there)
+        if there > number or not kind:
+            self._end = max(self._next, self._end if kind else there)
             return None
         piece = request.reply[_HEAD_BYTES:]
         if len(piece) < min(_PIECE, length - len(self._data)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -123,6 +124,8 @@ class Page:
     def stop(self) -> None:
         """End it; what the logger has received is stored. May be called twice."""
         if self._server is not None:
+            # Whoever asks at this moment is not answered: no error of the page.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             self._server.should_exit = True
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(10)

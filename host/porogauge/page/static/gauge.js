@@ -24,7 +24,7 @@ export function gaugeView() {
     const rows = found.trend.filter((row) => row.quantity === quantity);
     const holder = el("div", { class: "chart", role: "img", "aria-label": label });
     const last = rows[rows.length - 1];
-    const card = el("section", { class: "card", "aria-label": label }, el("h3", {}, label), last ? [
+    const card = el("section", { class: "card", "aria-label": label }, el("h2", {}, label), last ? [
       el("p", { class: last.verdict === "ok" ? "is-good" : "is-bad" }, `${SIGNS[last.verdict]}: ${number(last.value, 3)} ± ${number(last.u95, 3)} ${unit}, limit ${number(last.limit, 2)}`), holder]
       : el("p", { class: "dim" }, found.complete < 1 ? "the windows are still being read" : "no standardisation is stored"));
     if (rows.length) {
@@ -46,16 +46,16 @@ export function gaugeView() {
       const row = found.newest;
       const words = found.machine?.words;
       put(body, DRIFTS.map((each) => drift(found, each)),
-        el("section", { class: "card", "aria-label": "Reference" }, el("h3", {}, "Reference and climate"), row ? el("dl", {}, [
+        el("section", { class: "card", "aria-label": "Reference" }, el("h2", {}, "Reference and climate"), row ? el("dl", {}, [
           ["standardisations", found.standardisations], ["C0", `${number(row.c0_af / 1e6, 5)} pF at ${number(row.c0_frame_c, 2)} °C`],
           ["D", `${number(row.d_nm / 1000, 3)} µm, u ${number(row.u_d_nm / 1000, 3)} µm, at ${number(row.d_frame_c, 2)} °C`],
           ["frame", `${number(row.frame_c, 2)} °C`], ["air", `${number(row.air_c, 1)} °C, ${number(row.rh_percent, 0)} %RH`],
           ["samples of a window", `laser A ${row.a_samples}, laser B ${row.b_samples}`], ["conversions lost before it", row.lost],
         ].map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])) : el("p", { class: "dim" }, "no windows yet")),
-        el("section", { class: "card", "aria-label": "Machine" }, el("h3", {}, "Machine"), words ? [el("p", { class: "dim" }, `as the board told it, stored ${clock(found.machine.time)}`),
+        el("section", { class: "card", "aria-label": "Machine" }, el("h2", {}, "Machine"), words ? [el("p", { class: "dim" }, `as the board told it, stored ${clock(found.machine.time)}`),
           el("dl", {}, Object.entries(words).filter(([, value]) => value !== 0).map(([name, value]) => [el("dt", {}, plain(name.replace(/_mc$/, ""))), el("dd", {}, machine(name, value))]))]
           : el("p", { class: "dim" }, "The board's journal has no health record yet.")),
-        el("section", { class: "card", "aria-label": "Starts" }, el("h3", {}, "Starts of the board"),
+        el("section", { class: "card", "aria-label": "Starts" }, el("h2", {}, "Starts of the board"),
           table(["boot", "firmware", "first seen", "last seen"], found.boots.slice(-20).reverse().map((boot) => [boot.boot, boot.firmware ?? "", clock(boot.first_seen), clock(boot.last_seen)]), "Boots")));
       charts.forEach(([chart, data, span]) => { chart.resize(); chart.draw(data, span); });
     } catch (error) {

@@ -328,9 +328,10 @@ export function largeView(element, close) {
     for (const [name, [value, rest]] of Object.entries(big)) {
       const found = valueOf(name, row);
       const { unit, digits } = QUANTITIES[name];
+      const u95 = u95Of(name, row) ?? 0;
       value.style.color = `var(--${name})`;
       say(value, number(found, digits - 1));
-      say(rest, found == null ? plain(row?.reason) : `${unit}  ± ${number(u95Of(name, row), digits - 1)}`);
+      say(rest, found == null ? plain(row?.reason) : `${unit}  ± ${number(u95, u95 < .1 ? digits : digits - 1)}`);
     }
     const flags = (row?.flags ?? []).filter((flag) => !now.shelved[flag]).map(plain);
     foot.className = `foot ${flags.length ? "is-bad" : "dim"}`;

@@ -60,6 +60,7 @@ function head() {
 function operator() {
   const large = byId("large");
   large.hidden = !large.hidden;
+  document.body.classList.toggle("still", !large.hidden);
   byId("operator").setAttribute("aria-pressed", String(!large.hidden));
   if (!large.hidden) large.querySelector("button").focus();
 }

@@ -62,6 +62,7 @@ export async function start() {
     const changed = `${last.state} ${last.flags} ${last.latched}`;
     if (changed !== flags) {
       flags = changed;
+      name(last);
       soon();
     }
   }, (connected) => {
@@ -70,6 +71,16 @@ export async function start() {
     else tell("now", now);
   });
   setInterval(refresh, 2000);
+}
+
+// Flags are named at once; what was said of them before goes on until it is said anew.
+function name(row) {
+  const names = [...new Set([...row.flags, ...row.latched])];
+  now.flags = names.map((flag) => ({
+    ...now.flags.find((known) => known.flag === flag) ?? { flag, sentence: "", causes: [] },
+    active: row.flags.includes(flag), latched: row.latched.includes(flag),
+  }));
+  tell("now", now);
 }
 
 // Flags may change with every window: twice a second is enough to explain them.
