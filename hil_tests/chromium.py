@@ -170,7 +170,12 @@ class Chromium:
 
     def _connect(self, path: str) -> Any:
         socket = self._sockets.enter_context(
-            connect(f"ws://127.0.0.1:{self._port}{path}", max_size=None, ping_interval=None)
+            connect(
+                f"ws://127.0.0.1:{self._port}{path}",
+                max_size=None,
+                ping_interval=None,
+                close_timeout=0.2,
+            )
         )
         return socket
 

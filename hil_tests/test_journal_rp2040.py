@@ -175,8 +175,8 @@ class DeskFlash:
         self.data[sector * SECTOR : (sector + 1) * SECTOR] = b"\xff" * SECTOR
 
 
-def used_journal(sectors: int, stored: bool) -> bytes:
-    """Return flash whose sectors are all written, `stored` by a host or not."""
+def used_journal(sectors: int) -> bytes:
+    """Return flash whose sectors are all written, and stored by a host."""
     flash = DeskFlash(sectors)
     log = Journal(flash, 1)
     while log.erased or log.next % 90:
@@ -184,9 +184,8 @@ def used_journal(sectors: int, stored: bool) -> bytes:
         log.begin(journal.SUMMARY, 40)
         while log.busy:
             log.work()
-    if stored:
-        log.stored(log.next)
-        log.mark()
+    log.stored(log.next)
+    log.mark()
     return bytes(flash.data)
 
 
@@ -247,13 +246,12 @@ def test_without_host_on_the_board():
     assert run.words(protocol.JOURNAL_STATE, journal.STATE_NAMES)["dropped"] == 0
 
 
-@pytest.mark.parametrize("stored", [True, False])
-def test_a_journal_that_is_full(stored, monkeypatch):
-    """Sectors that a host has stored are erased off sheet; others only when something must go."""
+def test_a_journal_that_is_full(monkeypatch):
+    """Sectors that a host has stored are erased off sheet, and what that costs is marked."""
     monkeypatch.setattr(time, "ticks_us", lambda: 0, raising=False)
     monkeypatch.setattr(time, "ticks_diff", lambda end, start: end - start, raising=False)
     target = make_target("rp2040")
-    image = used_journal(192, stored)
+    image = used_journal(192)
     target.mcu.flash[files.JOURNAL : files.JOURNAL_END] = image
     run = measuring(target, start_s=3.0)
     run.run_until(7 * SECOND)
@@ -266,11 +264,9 @@ def test_a_journal_that_is_full(stored, monkeypatch):
         assert row[record.FLAGS] & (record.FLAG_FLASH_WRITE | record.FLAG_NO_FILM)
     written = [row for row in rows if row[record.FLAGS] & record.FLAG_FLASH_WRITE]
     assert written
-    if stored:
-        assert state["erased"] > 3 and state["dropped"] == 0
-        assert all(row[record.STATE] != record.STATE_MEASURING for row in written)
-    else:
-        assert 0 < state["dropped"] < 200 and state["first"] > 0
+    assert state["erased"] > 3 and state["dropped"] == 0
+    # the window behind the last erase may be the first one with film
+    assert sum(row[record.STATE] == record.STATE_MEASURING for row in written) <= 1
 
 
 def test_power_cut_while_the_host_is_away():
@@ -291,7 +287,10 @@ def test_power_cut_while_the_host_is_away():
         while max(run.boots) == boot:
             assert target.now_ns < end, "does not run again"
             run.run_until(target.now_ns + 10 * MS)
-        run.run_until(target.now_ns + 3 * SECOND)
+        end = target.now_ns + 20 * SECOND
+        run.run_until(target.now_ns + SECOND)
+        while run.session.fetching and target.now_ns < end:
+            run.run_until(target.now_ns + 50 * MS)
         rows = run.rows(boot)
         seqs = [row[record.SEQ] for row in rows]
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))

@@ -408,10 +408,10 @@ def test_recipe_and_calibration_are_locked_while_a_roll_runs(gauge, tmp_path):
 
 
 def test_the_way_to_the_repl(gauge):
-    from porogauge.deploy import leave_program
+    from porogauge.update import ask
 
     one = gauge()
-    assert leave_program(one.url, 3.0) is True
+    assert ask(one.url, 3.0) is not None
     assert one.process.stdout.readline() == "repl\n"
     one.process.wait(10)
-    assert leave_program(one.url, 0.3) is False
+    assert ask(one.url, 0.3) is None

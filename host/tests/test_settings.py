@@ -50,9 +50,11 @@ def test_order_of_precedence(tmp_path, monkeypatch):
         before = set(tmp_path.iterdir())
         result = CliRunner().invoke(cli.cli, ["export", str(database), *arguments])
         assert result.exit_code == 0, result.output
-        (new,) = set(tmp_path.iterdir()) - before
-        new.unlink()
-        return new.suffix
+        new = set(tmp_path.iterdir()) - before
+        for path in new:
+            path.unlink()
+        (table,) = (path for path in new if not path.name.endswith(".dictionary.json"))
+        return table.suffix
 
     config.write_text("")
     assert made() == ".csv"

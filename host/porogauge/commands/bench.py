@@ -160,11 +160,41 @@ def faults(count: int, seed: int, target: str, only: int | None) -> None:
     type=click.Path(file_okay=False),
     help="Folder of its state and its report.",
 )
-@click.option("--faults", type=click.IntRange(0, 100_000), default=1000, show_default=True)
-@click.option("--board-faults", type=click.IntRange(0, 10_000), default=150, show_default=True)
-@click.option("--hours", type=options.Number(0, 1000), default=8.0, show_default=True)
-@click.option("--board-minutes", type=options.Number(0, 600), default=10.0, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**20), default=1, show_default=True)
+@click.option(
+    "--faults",
+    type=click.IntRange(0, 100_000),
+    default=1000,
+    show_default=True,
+    help="Faults on unix32.",
+)
+@click.option(
+    "--board-faults",
+    type=click.IntRange(0, 10_000),
+    default=150,
+    show_default=True,
+    help="Faults on the emulated RP2040.",
+)
+@click.option(
+    "--hours",
+    type=options.Number(0, 1000),
+    default=8.0,
+    show_default=True,
+    help="Virtual line time on unix32.",
+)
+@click.option(
+    "--board-minutes",
+    type=options.Number(0, 600),
+    default=10.0,
+    show_default=True,
+    help="The same on the emulated RP2040.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**20),
+    default=1,
+    show_default=True,
+    help="Seed of all that is drawn.",
+)
 @click.option("--fresh", is_flag=True, help="Begin anew: forget what was done in DIR.")
 @options.json_option
 def soak(out: str, fresh: bool, **plan: float) -> None:
