@@ -145,7 +145,7 @@ def test_converter_unplugged_and_back_is_found_and_started(on_board):
         board.run("cap.start(0, 50)\nwait()\ncap.read()")
         chip = bus.unplug(0x48)
         assert board.run("sleep_ms(12)\nprint((cap.read(), cap.verify()))") == [(-3, -3)]
-        chip._power_up()
+        chip.power_up()
         bus.plug(0x48, chip)
         # it converts nothing, and says so; its settings are gone
         found = board.run("sleep_ms(12)\nprint((cap.read(), cap.verify()))")

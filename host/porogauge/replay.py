@@ -40,6 +40,8 @@ _CONDITIONS = (
     | record.FLAG_OVERRUN
     | record.FLAG_RECORD_GAP
     | record.FLAG_WATCHDOG_RESTART
+    | record.FLAG_CRASH_RESTART
+    | record.FLAG_FLASH_WRITE
 )
 _HEAD = config.RECIPE_ID  # the words before it are those of the head
 _MAPS = slice(config.A_MAP_00_8NM, config.B_MAP_00_8NM + 33)
