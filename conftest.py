@@ -4,6 +4,7 @@ the user's own book."""
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -16,6 +17,9 @@ settings.register_profile(
 )
 settings.register_profile("explore", print_blob=True, deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# What is started in the background of a script ignores Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _books = tempfile.mkdtemp(prefix="porogauge-books-")
 _number = itertools.count(1)

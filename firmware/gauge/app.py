@@ -341,6 +341,8 @@ class App:
     def _do_slow_duties(self, now):
         """Everything that may wait for the end of a window."""
         self._duties_at = now
+        if self.vitals.poll(now):
+            return  # all the time that there was: what the link does takes as long again
         self.head.look(now)
         # its own time: asked for a result too early, it refuses, and an exception is allocated
         self.climate.poll(self.hw.now())
@@ -361,7 +363,6 @@ class App:
                 self._store_reference()
         if not self._finished:  # the window is done with: what comes now is in nobody's way
             self.journal.work(now)
-        self.vitals.poll(now)
 
     def _make_record(self, now):
         """A window of the head is complete, or its time is over: make its record."""

@@ -27,7 +27,9 @@ _TICKS = const(0x3FFFFFFF)
 _LATE_US = const(1_500)  # beyond the latency: a laser that has not delivered the window by then
 _ROUND_US = const(15_000)  # of the loop, sleep and all, that the lasers' rings bridge
 _ASIDE_US = const(3_000)  # to the end of a conversion: else the converter is left alone
-_FETCH_US = const(2_000)  # before a conversion ends the one before must have been fetched
+# Before a conversion ends the one before must have been fetched: what USB has to hand over goes
+# first, up to 1.5 ms
+_FETCH_US = const(3_000)
 _BEFORE_US = const(300)  # before /RDY falls interrupts must be on again
 _FALLEN_US = const(1_000_000)  # since /RDY fell: the converter does not convert
 _WAITING = const(4)  # conversions that may wait for slow lasers to deliver those before

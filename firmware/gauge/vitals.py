@@ -53,10 +53,14 @@ class Vitals:
         rounds[step] = (rounds[step] + 1) & _COUNT
 
     def poll(self, now):
-        """Between windows: look at the heap when that is due, hand the journal its record."""
+        """Between windows: look at the heap when that is due, hand the journal its record.
+
+        Returns whether that was done: each takes longer than all else between two windows.
+        """
         app, heap = self._app, self.heap
         if heap.due and app.head.can_wait(heap.takes_us):
             heap.look()
+            return True
         if ticks_diff(now, self._at) >= _MINUTE_US and app.head.can_wait(_FILL_US):
             self._at = now
             heap.due = True  # for the record after this one
@@ -64,6 +68,8 @@ class Vitals:
             if heap.free < _COLLECT_BELOW and app.machine.state == _OFF_SHEET:
                 gc.collect()  # what commands have left: before it has to be done while measuring
                 app.journal.stood_still()
+            return True
+        return False
 
     def journal(self):
         """Hand the journal a record of what is known now."""

@@ -182,7 +182,7 @@ def measure() -> Window:
     cycles = target.busy_cycles
     run.run_until(SETTLED_NS + UNDISTURBED_NS)
     cycles = target.busy_cycles - cycles
-    while "spans" not in target.files:
+    while not target.files.get("spans"):  # it is empty while it is being written
         if target.now_ns > LIMIT_NS:
             raise TargetError("the stopwatches told nothing: " + " | ".join(run.console[-20:]))
         run.run_until(target.now_ns + 500_000_000)

@@ -9,6 +9,8 @@
 A client that connects opens the port (the board sees DTR), one that leaves closes it; while
 nobody is connected nobody reads. One client at a time. With `pace` virtual time never runs ahead
 of that many seconds per second of wall time; it may fall behind when the machine is too slow.
+Without, it begins with the first client and goes as fast as that keeps up: never more than half a
+second ahead of wall time since a client was heard. So a busy machine ends no timer of the board.
 What clients send comes at wall times, so runs with a server do not repeat exactly.
 """
 
@@ -27,6 +29,7 @@ SLICE_NS = 500_000  # virtual time between two looks at the socket
 BACKLOG_BYTES = 1 << 16  # for a client that does not read; then the board's writes stall
 AHEAD_S = 0.002  # pace is kept to this
 BEHIND_S = 0.25  # further behind than this is not caught up
+LEAD_S = 0.5  # without a pace: ahead since the client was heard; the board sends again after 0.6 s
 
 
 class Server:
@@ -51,6 +54,8 @@ class Server:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.run, name="target", daemon=True)
         self._stalled: bool | None = None
+        self._begun = bool(pace)
+        self._heard = False
 
     @property
     def url(self) -> str:
@@ -90,16 +95,19 @@ class Server:
         try:
             self._set_stalled()
             wall, virtual = time.monotonic(), target.now_ns
+            rate, lead = (self.pace, 0.0) if self.pace else (1.0, LEAD_S)
             while not self._stop.is_set():
                 if self.until_ns is not None and target.now_ns >= self.until_ns:
                     break
+                if not self._begun:
+                    self._exchange(AHEAD_S)
+                    continue
                 target.run_for(SLICE_NS)
-                wait = 0.0
-                if self.pace:
-                    passed = (target.now_ns - virtual) / 1e9 / self.pace
-                    wait = passed - (time.monotonic() - wall)
-                    if wait < -BEHIND_S:
-                        wall, virtual = time.monotonic(), target.now_ns
+                passed = (target.now_ns - virtual) / 1e9 / rate
+                wait = passed - lead - (time.monotonic() - wall)
+                if wait < -lead - BEHIND_S or (self._heard and not self.pace):
+                    wall, virtual, wait = time.monotonic(), target.now_ns, 0.0
+                self._heard = False
                 self._exchange(wait if wait > AHEAD_S else 0.0)
         except BaseException as error:
             self.error = error
@@ -141,6 +149,7 @@ class Server:
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client = client
+        self._begun = True
         self._to_client.clear()
         self._set_port(True)
 
@@ -152,6 +161,7 @@ class Server:
         except OSError:
             data = b""
         if data:
+            self._heard = True
             self.target.link_send(data)
         else:
             self._drop_client()

@@ -36,7 +36,7 @@ from . import options
     type=options.Number(0, 100),
     default=1.0,
     show_default=True,
-    help="Virtual seconds per second at most; 0: as fast as it goes.",
+    help="Virtual seconds per second at most; 0: as fast as the logger keeps up.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Instead of the scenario's seed.")
 @options.json_option
