@@ -47,6 +47,7 @@ _TICKS = const(0x3FFFFFFF)
 _SLEEP_MS = const(10)
 _LASERS_MS = const(1)  # the same while a window waits for its lasers
 _DUTIES_US = const(5_000)  # longest pause of the slow duties while windows wait for their lasers
+_REST_US = const(22_000)  # the same while the next result of the converter is already there
 _MOST_COUNTS = const(1_000_000)  # of the encoder, to be multiplied by 1000
 _HEARTBEAT_US = const(500_000)
 _LEAVE_US = const(200_000)  # longest wait for a last reply to leave
@@ -326,12 +327,14 @@ class App:
         finally:
             micropython.heap_unlock()
         sleep_ms = _LASERS_MS
+        rested = ticks_diff(now, self._duties_at)
         if not self.head.pending:
-            self._do_slow_duties(now)
+            if rested >= _REST_US or not self.head.capacitance.has_fallen():
+                self._do_slow_duties(now)
             # without a converter no /RDY ends the sleep, and windows would fall behind
             if not self.head.capacitance.fault:
                 sleep_ms = _SLEEP_MS
-        elif ticks_diff(now, self._duties_at) >= _DUTIES_US:
+        elif rested >= _DUTIES_US:
             self._do_slow_duties(now)
         hw.watchdog_feed()
         self.vitals.count_round(ticks_diff(hw.now(), self._round_at))

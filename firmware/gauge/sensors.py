@@ -77,6 +77,10 @@ class Capacitance:
         except OSError as error:
             self._fail(drivers.bus_code(error), drivers.fault_text(drivers.bus_code(error)))
 
+    def has_fallen(self):
+        """Whether /RDY has fallen since the result before was fetched."""
+        return self._hardware.ready.words[0] != self._seen
+
     def take(self, now):
         """Fetch a new conversion; return True when `code` is one to make a window of."""
         words = self._hardware.ready.words

@@ -309,6 +309,21 @@ def put_bytes(out: ptr8, at: int, data: ptr8, start: int, n: int) -> int:
 
 
 @micropython.viper
+def put_words(out: ptr8, at: int, words: ptr32, first: int, n: int) -> int:
+    """Write `n` words of an array from `first` on, little-endian; return the index behind them."""
+    i = first
+    while i < first + n:
+        word = words[i]
+        out[at] = word & 0xFF
+        out[at + 1] = (word >> 8) & 0xFF
+        out[at + 2] = (word >> 16) & 0xFF
+        out[at + 3] = (word >> 24) & 0xFF
+        at += 4
+        i += 1
+    return at
+
+
+@micropython.viper
 def put_fields(rec: ptr32, fields: ptr8, n: int, out: ptr8, at: int) -> int:
     """Write the words of a record whose indices are in `fields` as zigzag varints."""
     ALL = int(0xFFFFFFFF)
