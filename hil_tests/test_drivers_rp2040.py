@@ -419,7 +419,8 @@ def test_both_lasers_stream_in_step(on_board):
             "print([[s.stamps[i] & 0x3FFFFFFF for i in range(50)] for s in (a, b)])\n"
             "print([one.poll(h.now()) for one in pair])"
         )
-        assert out[0][:2] == (0, 0) and out[0][2] < 2000 and out[0][3] < 200_000
+        # the dialogue allocates texts: one poll may search the heap, and still fits a round
+        assert out[0][:2] == (0, 0) and out[0][2] < 6000 and out[0][3] < 200_000
         skew = {(x - y) % 250 for x, y in zip(*out[1], strict=True)}
         assert len(skew) <= 3 and out[2] == [0, 0]
 
